@@ -1,0 +1,102 @@
+"""The reference: images, patches, embeddings."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vit_course import (
+    PatchEmbedding,
+    average_pool_2x2,
+    linear_to_conv,
+    num_patches,
+    patchify,
+    pool,
+    prepend_cls_token,
+    to_channels_first,
+    unpatchify,
+)
+from vit_course.patches import ARTICLE_PATTERN, corrected_pattern
+
+sizes = st.integers(1, 6)
+
+
+@given(batch=sizes, channels=sizes, rows=sizes, columns=sizes, size=sizes)
+def test_patches_hold_their_pixels_and_go_back(batch, channels, rows, columns, size):
+    images = torch.randn(batch, channels, rows * size, columns * size)
+    patches = patchify(images, size)
+    assert patches.shape == (batch, num_patches(rows * size, columns * size, size), size * size * channels)
+    for row in range(rows):
+        for column in range(columns):
+            block = images[:, :, row * size : (row + 1) * size, column * size : (column + 1) * size]
+            assert torch.equal(patches[:, row * columns + column], block.permute(0, 2, 3, 1).flatten(1))
+    assert torch.equal(unpatchify(patches, size, rows * size, columns * size), images)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(30, 32, 4), (32, 30, 4), (8, 18, 12), (4, 4, 0), (4, 4, -2)])
+def test_sizes_that_do_not_fit_are_named(height, width, size):
+    with pytest.raises(ValueError, match=f"{height} × {width}"):
+        num_patches(height, width, size)
+    with pytest.raises(ValueError, match=f"{height} × {width}"):
+        patchify(torch.zeros(1, 3, height, width), size)
+
+
+@pytest.mark.parametrize(("shape", "size", "height", "width"), [((1, 4, 12), 2, 4, 6), ((1, 4, 13), 2, 4, 4)])
+def test_patches_that_make_no_image_are_named(shape, size, height, width):
+    with pytest.raises(ValueError, match=f"{shape[1]} patches of {shape[2]} values"):
+        unpatchify(torch.zeros(shape), size, height, width)
+
+
+def test_dtypes_are_kept():
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    assert patchify(images, 4).dtype == torch.uint8
+    assert torch.equal(unpatchify(patchify(images, 4), 4, 8, 8), images)
+
+
+def test_the_articles_pattern_is_wrong_and_the_corrected_one_right():
+    from einops import rearrange
+
+    images = torch.randn(2, 3, 8, 12)
+    assert torch.equal(rearrange(images, corrected_pattern(), patch_x=4, patch_y=4), patchify(images, 4))
+    published = rearrange(images, ARTICLE_PATTERN, patch_x=4, patch_y=4)
+    assert published.shape == patchify(images, 4).shape
+    assert torch.equal(published[0, 0].reshape(4, 4, 3).permute(2, 0, 1), images[0, :, ::2, ::3])  # a thumbnail
+
+
+def test_channels_first_and_pooling():
+    images = torch.randn(2, 4, 6, 3)
+    assert torch.equal(to_channels_first(images), images.permute(0, 3, 1, 2))
+    images = torch.randn(2, 3, 4, 6)
+    assert torch.allclose(average_pool_2x2(images), F.avg_pool2d(images, 2))
+    with pytest.raises(ValueError, match="5 × 6"):
+        average_pool_2x2(torch.zeros(1, 3, 5, 6))
+
+
+@given(channels=st.sampled_from([1, 3, 4]), rows=sizes, columns=sizes, size=st.integers(1, 5), dim=st.integers(1, 9))
+def test_embedding_is_a_convolution(channels, rows, columns, size, dim):
+    embedding = PatchEmbedding(size, channels, dim).double()
+    images = torch.randn(2, channels, rows * size, columns * size, dtype=torch.float64)
+    conv = linear_to_conv(embedding.projection, size, channels)
+    assert conv.weight.dtype == torch.float64
+    assert torch.allclose(embedding(images), conv(images).flatten(2).mT)
+
+
+def test_linear_that_does_not_fit_is_named():
+    with pytest.raises(ValueError, match="48 numbers, but the projection takes 47"):
+        linear_to_conv(torch.nn.Linear(47, 8), 4, 3)
+
+
+def test_linear_without_bias_becomes_a_conv_without_bias():
+    assert linear_to_conv(torch.nn.Linear(48, 8, bias=False), 4, 3).bias is None
+
+
+def test_cls_and_pool():
+    tokens, cls_token = torch.randn(3, 5, 4), torch.randn(1, 1, 4, requires_grad=True)
+    sequence = prepend_cls_token(tokens, cls_token)
+    assert torch.equal(pool(sequence, "cls"), cls_token[0].expand(3, -1))
+    assert torch.allclose(pool(sequence, "mean"), tokens.mean(1))
+    pool(sequence, "cls").sum().backward()
+    assert torch.equal(cls_token.grad, torch.full((1, 1, 4), 3.0))  # three images add up
+    with pytest.raises(ValueError, match="'max'"):
+        pool(sequence, "max")
