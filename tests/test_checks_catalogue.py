@@ -1,0 +1,120 @@
+"""The catalogue is its own test suite: every mistake is recognised as itself, every right answer passes."""
+
+import functools
+
+import pytest
+import torch
+from right_answers import RIGHT_ANSWERS
+
+from vit_course.checks import evaluate, exercises
+from vit_course.checks.judge import judge
+from vit_course.checks.observers import untouched_state
+
+FRESH_SEEDS = (1, 20, 300)
+MISTAKES = [
+    pytest.param(name, slug, candidate, id=f"{name}-{slug}-{number}")
+    for name, exercise in exercises().items()
+    for slug, mistake in exercise.mistakes.items()
+    for number, candidate in enumerate((mistake.candidate, *mistake.variants))
+]
+ANSWERS = [
+    pytest.param(name, answer, id=f"{name}-{number}")
+    for name, answers in RIGHT_ANSWERS.items()
+    for number, answer in enumerate(answers)
+]
+
+
+def judged_afresh(name, candidate, seed):
+    """The same exercise with other sizes and numbers, as a grader judges it."""
+    exercise = exercises()[name]
+    with untouched_state():
+        torch.set_num_threads(1)
+        cases = exercise.cases(seed)
+        expected = exercise.observations(exercise.reference, cases)
+        got = exercise.observations(candidate, cases)
+        return judge(exercise, cases, expected, got, lambda mistake: observed(name, mistake, seed))
+
+
+@functools.cache
+def observed(name, mistake, seed):
+    exercise = exercises()[name]
+    return exercise.observations(mistake, exercise.cases(seed))
+
+
+@pytest.mark.parametrize(("name", "slug", "candidate"), MISTAKES)
+def test_mistake_is_rejected_and_recognised(name, slug, candidate):
+    report = evaluate(name, candidate)
+    assert not report.passed
+    assert report.mistake == slug
+    assert report.message == exercises()[name].mistakes[slug].message
+
+
+@pytest.mark.parametrize("seed", FRESH_SEEDS)
+@pytest.mark.parametrize("name", exercises())
+def test_mistakes_are_recognised_on_fresh_cases(name, seed):
+    recognised = {
+        slug: judged_afresh(name, mistake.candidate, seed).mistake
+        for slug, mistake in exercises()[name].mistakes.items()
+    }
+    assert recognised == {slug: slug for slug in recognised}
+
+
+@pytest.mark.parametrize(("name", "answer"), ANSWERS)
+def test_right_answer_passes(name, answer):
+    report = evaluate(name, answer)
+    assert report.passed, report.message
+
+
+@pytest.mark.parametrize("seed", FRESH_SEEDS)
+@pytest.mark.parametrize(("name", "answer"), ANSWERS)
+def test_right_answer_passes_on_fresh_cases(name, answer, seed):
+    report = judged_afresh(name, answer, seed)
+    assert report.passed, report.message
+
+
+@pytest.mark.parametrize("name", exercises())
+def test_reference_passes(name):
+    assert evaluate(name, exercises()[name].reference).passed
+
+
+@pytest.mark.parametrize("name", exercises())
+def test_exercise_is_complete(name):
+    exercise = exercises()[name]
+    own = [slug for slug in exercise.mistakes if slug not in UNIVERSAL]
+    assert exercise.name == name == exercise.reference.__name__
+    assert len(own) >= 3
+    assert len(RIGHT_ANSWERS[name]) >= 4
+    assert len(exercise.hints) >= 3
+    assert exercise.reasoning
+    assert exercise.points >= 1
+    assert all(len(mistake.message) > 20 for mistake in exercise.mistakes.values())
+
+
+UNIVERSAL = {
+    "returns-none",
+    "prints-instead",
+    "returns-tuple",
+    "returns-numpy",
+    "changes-input",
+    "detaches",
+    "loses-dtype",
+    "needs-contiguous",
+}
+
+
+@pytest.mark.parametrize("name", exercises())
+def test_cases_differ_between_seeds(name):
+    exercise = exercises()[name]
+    assert [case.label for case in exercise.cases(1)] != [case.label for case in exercise.cases(2)]
+
+
+@pytest.mark.parametrize("name", exercises())
+def test_a_case_is_not_changed_by_what_it_is_tried_on(name):
+    exercise = exercises()[name]
+    before = [dict(case.inputs) | dict(case.forward) for case in exercise.cases(0)]
+    spoiler = exercise.mistakes.get("changes-input") or next(iter(exercise.mistakes.values()))
+    evaluate(name, spoiler.candidate)
+    after = [dict(case.inputs) | dict(case.forward) for case in exercise.notebook_cases]
+    for one, other in zip(before, after, strict=True):
+        for key, value in one.items():
+            assert torch.equal(value, other[key]) if isinstance(value, torch.Tensor) else value == other[key]

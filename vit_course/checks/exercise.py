@@ -1,0 +1,185 @@
+"""What an exercise is: what to observe, a reference, and a catalogue of plausible mistakes (design, section 2)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from vit_course.checks.observers import Case, Observations, call, untouched_state
+
+NOTEBOOK_SEED = 0
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Wrong code that people write, and what to tell them.
+
+    Attributes:
+        candidate: the wrong code, runnable.
+        message: what went wrong, in the learner's terms.
+        variants: further code with the same mistake (another fixed size, say), recognised by the same name.
+    """
+
+    candidate: Callable
+    message: str
+    variants: tuple[Callable, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise of a lesson.
+
+    Attributes:
+        name: of the function or class the learner writes.
+        lesson: "01".
+        points: what a grader gives for it.
+        reference: the course's own function or class.
+        cases: a seed → the cases to try; another seed gives other sizes and numbers.
+        mistakes: slug → `Mistake`.
+        axes: the names of the axes of each tensor argument and of "output", for messages.
+        hints: from a nudge to nearly all of it.
+        reasoning: why the reference is as it is, shown with it.
+        observe: what runs beside the candidate.
+        derive: for random results: turns raw observations into the properties that are compared.
+        ignore: observations that are not compared, such as a gradient that is always about zero.
+        picture: draws expected beside yours: (case, expected, yours) → HTML, or "" where there is nothing to draw.
+    """
+
+    name: str
+    lesson: str
+    points: int
+    reference: Callable
+    cases: Callable[[int], list[Case]]
+    mistakes: Mapping[str, Mistake]
+    axes: Mapping[str, str]
+    hints: tuple[str, ...]
+    reasoning: str
+    observe: Callable[[Callable, Case], Observations] = call
+    derive: Callable[[Case, Observations], Observations] | None = None
+    ignore: frozenset[str] = field(default_factory=frozenset)
+    picture: Callable[[Case, Observations, Observations], str] | None = None
+
+    def observations(self, candidate: Callable, cases: list[Case]) -> list[Observations]:
+        """What `candidate` does on each case."""
+        return self.derived(cases, [self.observe(candidate, case) for case in cases])
+
+    def derived(self, cases: list[Case], raw: list[Observations]) -> list[Observations]:
+        """Raw observations, wherever they were made, as they are compared."""
+        if self.derive is None:
+            return raw
+        return [one if "raised" in one else self.derive(case, one) for case, one in zip(cases, raw, strict=True)]
+
+    @functools.cached_property
+    def notebook_cases(self) -> list[Case]:
+        return self.cases(NOTEBOOK_SEED)
+
+    @functools.cached_property
+    def expected(self) -> list[Observations]:
+        """What the reference does on the cases of the notebook."""
+        with untouched_state():
+            return self.observations(self.reference, self.notebook_cases)
+
+
+def universal_mistakes(
+    reference: Callable, *, gradients: bool = True, dtypes: bool = True, layouts: bool = True, tensors: bool = True
+) -> dict[str, Mistake]:
+    """The mistakes that fit every exercise, made by wrapping the reference.
+
+    Args:
+        reference: a function, or a class whose `forward` is wrapped.
+        gradients: the cases ask for gradients.
+        dtypes: the cases ask for another dtype than float32.
+        layouts: the cases hand over non-contiguous tensors.
+        tensors: the result is a tensor and so are arguments.
+    """
+
+    def changes_input(run: Callable, *arguments: Any) -> Any:
+        result = run(*[a.clone() if isinstance(a, Tensor) else a for a in arguments])
+        for argument in arguments:
+            if isinstance(argument, Tensor):
+                argument.add_(1)
+        return result
+
+    def views(run: Callable, *arguments: Any) -> Any:
+        return run(*[a.view(-1).view(a.shape) if isinstance(a, Tensor) else a for a in arguments])
+
+    wrappers: dict[str, tuple[bool, Callable, str]] = {
+        "returns-none": (
+            True,
+            lambda run, *arguments: _nothing(run(*arguments)),
+            "Your code runs, but gives back `None`. The result is computed and then lost: end with `return …`.",
+        ),
+        "prints-instead": (
+            True,
+            lambda run, *arguments: print(run(*arguments)),
+            "Your code prints the result and gives back `None`. Printing shows it to you; only `return` hands it on.",
+        ),
+        "returns-tuple": (
+            True,
+            lambda run, *arguments: (run(*arguments),),
+            "Your code gives back a tuple. Return the one result alone; look for a comma in the `return` line.",
+        ),
+        "returns-numpy": (
+            tensors,
+            lambda run, *arguments: run(*arguments).detach().numpy(),
+            "Your code gives back a numpy array. Stay with torch tensors from beginning to end: numpy cuts the "
+            "gradient off and knows no GPU.",
+        ),
+        "changes-input": (
+            tensors,
+            changes_input,
+            "The result is right, but your code also changes what it was given. Whoever called it still needs the "
+            "original. Avoid in-place operations on arguments: `x = x + 1` instead of `x += 1`.",
+        ),
+        "detaches": (
+            gradients,
+            lambda run, *arguments: run(*arguments).detach(),
+            "The numbers are right, but no gradient flows back through them, so nothing before this could ever learn. "
+            "Look for `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(…)` or a detour through numpy.",
+        ),
+        "loses-dtype": (
+            dtypes,
+            lambda run, *arguments: run(*arguments).float(),
+            "The numbers are right, but always come back as float32, whatever dtype went in. Keep the dtype of the "
+            "input: no `.float()`, and give new tensors `dtype=x.dtype`.",
+        ),
+        "needs-contiguous": (
+            layouts,
+            views,
+            "Your code works until it meets a tensor that is not contiguous in memory (a transposed or sliced one). "
+            "`.view` cannot handle those; `.reshape` or `rearrange` can.",
+        ),
+    }
+    mistakes = {
+        slug: Mistake(_wrap(reference, around), text) for slug, (fits, around, text) in wrappers.items() if fits
+    }
+    if tensors:
+        pair = _wrap(reference, lambda run, *arguments: (run(*arguments), None))
+        mistakes["returns-tuple"] = dataclasses.replace(mistakes["returns-tuple"], variants=(pair,))
+    return mistakes
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+def _wrap(reference: Callable, around: Callable) -> Callable:
+    if isinstance(reference, type) and issubclass(reference, nn.Module):
+
+        class Wrapped(reference):
+            def forward(self, *arguments: Any) -> Any:
+                return around(super().forward, *arguments)
+
+        Wrapped.__name__ = Wrapped.__qualname__ = reference.__name__
+        return Wrapped
+
+    @functools.wraps(reference)
+    def wrapped(*arguments: Any) -> Any:
+        return around(reference, *arguments)
+
+    return wrapped

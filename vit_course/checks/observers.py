@@ -1,0 +1,319 @@
+"""What is observed of a learner's code: all that runs beside it.
+
+An observer calls a candidate on one `Case` and returns `Observations`: named tensors, numbers and words. It holds no
+reference and knows no mistakes, so that a grading worker can load this module and nothing else of the course.
+
+Names that begin with an underscore are notes for a message (what was printed, where an error arose). They are never
+compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+Observations = dict[str, Any]
+MAX_PRINTED = 4000
+_equal = torch.equal  # bound now: a candidate that patches torch changes nothing here
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to try a candidate on. Plain data: tensors, numbers, words.
+
+    Attributes:
+        label: the case in words, for messages: "2 images of 8 × 12 pixels, patch size 4".
+        inputs: the arguments of the function, or of the class, in order.
+        keyword: arguments go by name (where the signature has `*`).
+        forward: for a class, what the module is then called with.
+        state: for a class, the value of every parameter by name.
+        train: for a class, train or eval mode.
+        numbered: the input tensors count 0, 1, 2, …, so that each number says where it came from.
+        strided: the tensors are handed over in a memory order that is not theirs (non-contiguous).
+    """
+
+    label: str
+    inputs: Mapping[str, Any]
+    keyword: bool = False
+    forward: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+    train: bool = True
+    numbered: bool = False
+    strided: bool = False
+
+
+class _Printed(io.TextIOBase):
+    """Keeps the beginning of what is printed, so that an endless print does not fill the memory."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        if len(self.text) < MAX_PRINTED:
+            self.text += str(text)[: MAX_PRINTED - len(self.text)]
+        return len(text)
+
+
+@contextlib.contextmanager
+def untouched_state() -> Iterator[None]:
+    """Restores what a candidate may leave changed: random states, grad mode, default dtype and device, streams."""
+    numpy = sys.modules.get("numpy")
+    python_state, torch_state = random.getstate(), torch.get_rng_state()
+    numpy_state = numpy.random.get_state() if numpy else None
+    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
+    streams, threads = (sys.stdout, sys.stderr), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        torch.set_grad_enabled(grad)
+        torch.set_default_dtype(dtype)
+        _default_device(device)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        random.setstate(python_state)
+        torch.set_rng_state(torch_state)
+        if numpy_state is not None:
+            numpy.random.set_state(numpy_state)
+        if cuda_states:
+            torch.cuda.set_rng_state_all(cuda_states)
+
+
+def _default_device(device: torch.device) -> None:
+    if torch.get_default_device() != device:  # setting it at all makes every later torch call a little slower
+        torch.set_default_device(device)
+
+
+@contextlib.contextmanager
+def _standard_state(printed: _Printed) -> Iterator[None]:
+    """The same conditions for every call: seed, float32, CPU, gradients on, printing caught."""
+    with (
+        untouched_state(),
+        torch.inference_mode(False),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(_Printed()),  # warnings are not what a learner printed
+    ):
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+        _default_device(torch.device("cpu"))
+        torch.default_generator.manual_seed(0)
+        random.seed(0)
+        yield
+
+
+def strided(tensor: Tensor) -> Tensor:
+    """The same tensor with its axes in the opposite order in memory, so that it is not contiguous."""
+    backwards = tuple(reversed(range(tensor.ndim)))
+    return tensor.permute(backwards).clone(memory_format=torch.contiguous_format).permute(backwards)
+
+
+def call(candidate: Callable, case: Case) -> Observations:
+    """Observe a function: what it returns, whether it changes its arguments, and its gradients."""
+
+    def run(inputs: Mapping[str, Any]) -> Any:
+        return candidate(**inputs) if case.keyword else candidate(*inputs.values())
+
+    return _observe(run, case.inputs, case)
+
+
+def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observations:
+    """Observe a class: its parameters, then, with the case's values copied into them, what the module computes."""
+    seen: Observations = {}
+    printed = _Printed()
+    modules: list[nn.Module] = []
+
+    def build() -> Observations:
+        if isinstance(candidate, nn.Module):
+            return {"kind": "an object of the class"}
+        module = candidate(**case.inputs) if case.keyword else candidate(*case.inputs.values())
+        if not isinstance(module, nn.Module):
+            return {"kind": _kind(module, printed)}
+        modules.append(module)
+        parameters = dict(module.named_parameters())
+        shapes = {name: tuple(value.shape) for name, value in parameters.items()}
+        module.to(next((t.dtype for t in case.state.values()), torch.float32)).train(case.train)
+        with torch.no_grad():
+            for name, value in case.state.items():
+                if shapes.get(name) == tuple(value.shape):
+                    parameters[name].copy_(value)
+        return {"parameters": "\n".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))}
+
+    seen |= _guarded(build, printed)
+    if not modules:
+        return seen | {"_during": "creating it"}
+    # `module.to` may have put new tensors in place of the old ones, so they are read again.
+    seen |= _observe(lambda inputs: modules[0](*inputs.values()), case.forward, case, modules[0])
+    return seen
+
+
+def build_conv(candidate: Callable[..., nn.Conv2d], case: Case) -> Observations:
+    """Observe `linear_to_conv`: what the convolution it returns computes, and whether the Linear stays as it was."""
+    printed = _Printed()
+
+    def run() -> Observations:
+        weight, bias = case.state["weight"], case.state["bias"]
+        projection = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            projection.weight.copy_(weight)
+            projection.bias.copy_(bias)
+        conv = candidate(projection, *case.inputs.values())
+        seen: Observations = {"kind": "Conv2d" if isinstance(conv, nn.Conv2d) else _kind(conv, printed)}
+        if isinstance(conv, nn.Conv2d):
+            with torch.no_grad():
+                seen["output"] = _plain(conv(case.forward["images"].clone()))
+        same = _equal(projection.weight, weight) and _equal(projection.bias, bias)
+        return seen | {"changed": "" if same else "projection"}
+
+    return _guarded(run, printed)
+
+
+def use_pattern(candidate: Callable[[], str], case: Case) -> Observations:
+    """Observe `corrected_pattern`: what einops makes of the pattern it returns."""
+    printed = _Printed()
+
+    def run() -> Observations:
+        pattern = candidate()
+        if not isinstance(pattern, str):
+            return {"kind": _kind(pattern, printed)}
+        sides = {"patch_x": case.inputs["patch_size"], "patch_y": case.inputs["patch_size"]}
+        try:
+            output = rearrange(case.inputs["images"].clone(), pattern, **sides)
+        except Exception as error:  # EinopsError is not exported under one name in all versions
+            named = "patch_x" in pattern and "patch_y" in pattern
+            kind = "a pattern that einops refuses" if named else "a pattern without `patch_x` and `patch_y`"
+            return {"kind": kind, "_error": str(error), "_pattern": pattern}
+        return {"kind": "str", "output": output, "_pattern": pattern}
+
+    return _guarded(run, printed)
+
+
+def _observe(
+    run: Callable[[Mapping[str, Any]], Any], inputs: Mapping[str, Any], case: Case, module: nn.Module | None = None
+) -> Observations:
+    """Call twice: once as a user would, once with gradients asked for."""
+    printed = _Printed()
+    tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
+
+    def fresh() -> dict[str, Any]:
+        lay_out = strided if case.strided else torch.clone
+        return {name: lay_out(value) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+
+    def plain_call() -> Observations:
+        arguments = fresh()
+        given = dict(arguments)
+        result = run(arguments)
+        changed = [name for name in tensors if not _identical(given[name], tensors[name])]
+        kind = _kind(result, printed)
+        seen: Observations = {"kind": kind, "changed": ", ".join(changed)}
+        if kind in ("tensor", "int", "float", "str"):
+            seen["output"] = _plain(result)
+        return seen
+
+    def gradient_call() -> Observations:
+        leaves = {name: value.clone().requires_grad_() for name, value in tensors.items() if value.is_floating_point()}
+        arguments = fresh()
+        for name, leaf in leaves.items():
+            # Not the leaf itself: autograd forbids to change a leaf in place, and `changed` has judged that already.
+            arguments[name] = strided(leaf) if case.strided else leaf.clone()
+        if module is not None:
+            leaves |= dict(module.named_parameters())
+        result = run(arguments)
+        names = [f"gradient of {name}" for name in leaves]
+        if not isinstance(result, Tensor) or not result.is_floating_point():
+            return {}
+        if not result.requires_grad:
+            return dict.fromkeys(names, "cut off")
+        # A plain sum would hide mistakes: after a LayerNorm its gradient is zero.
+        direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(1), dtype=result.dtype)
+        gradients = torch.autograd.grad((result * direction).sum(), list(leaves.values()), allow_unused=True)
+        return {
+            name: torch.zeros_like(leaf) if gradient is None else _plain(gradient)
+            for name, leaf, gradient in zip(names, leaves.values(), gradients, strict=True)
+        }
+
+    seen = _guarded(plain_call, printed)
+    if seen.get("kind") == "tensor" and any(value.is_floating_point() for value in tensors.values()):
+        gradients = _guarded(gradient_call, _Printed())
+        if "raised" in gradients:
+            gradients = {"gradients": f"raised {gradients['raised']}", "_error": gradients["_error"]}
+        seen |= gradients
+    return seen
+
+
+def _guarded(observe: Callable[[], Observations], printed: _Printed) -> Observations:
+    """Run an observation; an exception becomes one too. Only KeyboardInterrupt passes."""
+    try:
+        with _standard_state(printed):
+            seen = observe()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and what test runners raise are no Exception
+        seen = _describe(error)
+    if printed.text:
+        seen["_printed"] = printed.text
+    return seen
+
+
+def _describe(error: BaseException) -> Observations:
+    """An exception as words: its type, what it says and the line of the learner's code it came from."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its message cannot be printed)"
+    # A subclass of ValueError is as good as ValueError where one is asked for.
+    name = "ValueError" if isinstance(error, ValueError) else type(error).__name__
+    frames = [entry for entry in traceback.extract_tb(error.__traceback__) if entry.filename != __file__]
+    own = [entry for entry in frames if not _is_library(entry.filename)]
+    seen: Observations = {"raised": name, "_error": message[:1000]}
+    if own:
+        seen["_line"], seen["_line_number"] = own[-1].line or "", own[-1].lineno
+    if isinstance(error, NotImplementedError) and own and own[-1] is frames[-1]:
+        # Raised by the learner's own code: an untouched stub. torch raises it too, from its own files.
+        seen["_stub"] = True
+    return seen
+
+
+def _is_library(filename: str) -> bool:
+    return "site-packages" in filename or "dist-packages" in filename or filename.startswith("<frozen")
+
+
+def _kind(result: Any, printed: _Printed) -> str:
+    """What sort of thing a candidate returned, in a word."""
+    if result is None:
+        return "None after printing" if printed.text.strip() else "None"
+    if type(result) in (Tensor, nn.Parameter):  # not isinstance: a subclass may override what `==` means
+        return "tensor"
+    if isinstance(result, bool):
+        return "bool"
+    if isinstance(result, Integral):
+        return "int"
+    if isinstance(result, Real):
+        return "float"
+    if isinstance(result, tuple | list):
+        return f"{type(result).__name__} of {len(result)}"
+    return type(result).__name__
+
+
+def _plain(result: Any) -> Any:
+    """A value that shares nothing with the learner's code."""
+    if isinstance(result, Tensor):
+        return torch.Tensor.detach(result).to("cpu", copy=True)
+    if isinstance(result, bool | str):
+        return result
+    return int(result) if isinstance(result, Integral) else float(result)
+
+
+def _identical(after: Tensor, before: Tensor) -> bool:
+    return after.shape == before.shape and after.dtype == before.dtype and _equal(after, before)
