@@ -1,0 +1,229 @@
+"""What should not be committed. Each lint returns plain sentences; none found, an empty list."""
+
+from __future__ import annotations
+
+import html
+import re
+import urllib.parse
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from vit_course.authoring.generate import as_text, learners_notebook
+from vit_course.authoring.published import SETUP_ID, setup_source
+from vit_course.authoring.running import WIDGET_STATE, WIDGET_VIEW
+from vit_course.checks import exercises
+
+LARGEST = 1_500_000  # bytes of an executed notebook
+WORDS = (1200, 4000)
+FEWEST_FIGURES = 3
+READABLE_ID = re.compile(r"[a-z][a-z0-9]*([-_][A-Za-z0-9_]+)*")
+AUTOMATIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f-]+)?")
+TEXTS = ("README.md", "CONTRIBUTING.md")
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+
+def lint_all(root: Path) -> list[str]:
+    """Everything, for a checkout."""
+    found = out_of_step(root / "solutions", root / "notebooks")
+    for path in sorted((root / "solutions").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        for lint in SOLUTION_LINTS:
+            found += [f"solutions/{path.name}: {sentence}" for sentence in lint(notebook)]
+        found += [f"solutions/{path.name}: {sentence}" for sentence in wrong_exercises(notebook, path.name[:2])]
+        if path.stat().st_size > LARGEST:
+            found.append(f"solutions/{path.name}: {path.stat().st_size / 1e6:.1f} MB; make its figures smaller")
+    return found + broken_links(root)
+
+
+def out_of_step(solutions: Path, notebooks: Path) -> list[str]:
+    """notebooks/ is what `make notebooks` would write, no more and no less."""
+    names = {path.name for path in solutions.glob("*.ipynb")}
+    found = [
+        f"notebooks/{name}: has no solution; run `make notebooks`"
+        for name in sorted({path.name for path in notebooks.glob("*.ipynb")} - names)
+    ]
+    for name in sorted(names):
+        made = as_text(learners_notebook(nbformat.read(solutions / name, as_version=4), name))
+        path = notebooks / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != made:
+            found.append(f"notebooks/{name}: differs from what solutions/{name} gives; run `make notebooks`")
+    return found
+
+
+def _code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode]]:
+    for cell in _code(notebook):
+        for output in cell.outputs:
+            yield cell, output
+
+
+def unreadable_ids(notebook: NotebookNode) -> list[str]:
+    counts = Counter(cell.get("id") for cell in notebook.cells)
+    found = [f"the cell id {id_!r} stands {count} times" for id_, count in counts.items() if count > 1]
+    for id_ in counts:
+        if not id_ or AUTOMATIC_ID.fullmatch(id_) or not READABLE_ID.fullmatch(id_):
+            found.append(f"the cell id {id_!r} says nothing; name it after what the cell does")
+    return found
+
+
+def not_executed(notebook: NotebookNode) -> list[str]:
+    counts = [cell.execution_count for cell in _code(notebook) if cell.source.strip()]
+    if counts == list(range(1, len(counts) + 1)):
+        return []
+    return ["not executed from top to bottom; run `python -m vit_course.authoring execute` on it"]
+
+
+def bad_outputs(notebook: NotebookNode) -> list[str]:
+    found = []
+    for cell, output in _outputs(notebook):
+        if output.output_type == "error":
+            found.append(f"cell {cell.id} ends with an error: {output.ename}")
+        text = output.get("text", "") + "".join(
+            str(value) for kind, value in output.get("data", {}).items() if kind.startswith("text/")
+        )
+        if re.search(r"[\r\x08\x1b]", text):
+            found.append(f"cell {cell.id} prints control characters, as a progress bar does")
+        if {WIDGET_STATE, WIDGET_VIEW} & set(output.get("data", {})):
+            found.append(f"cell {cell.id} holds a widget's output; save the notebook with `execute`")
+        if re.search(r"/(home|Users|root|work|tmp)/\S", text):
+            found.append(f"cell {cell.id} shows a path of the machine it ran on")
+    if "widgets" in notebook.metadata:
+        found.append("widget state is saved in the notebook; save it with `execute`")
+    return found
+
+
+def missing_alt_texts(notebook: NotebookNode) -> list[str]:
+    found = []
+    for cell, output in _outputs(notebook):
+        for kind in output.get("data", {}):
+            alt = output.get("metadata", {}).get(kind, {})
+            if kind.startswith("image/") and not (isinstance(alt, dict) and str(alt.get("alt", "")).strip()):
+                found.append(f"a figure of cell {cell.id} has no alt text; show it with `plots.show(figure, alt=…)`")
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and re.search(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")", cell.source):
+            found.append(f"a picture in cell {cell.id} has no alt text")
+    return found
+
+
+def wrong_kernel(notebook: NotebookNode) -> list[str]:
+    name = notebook.metadata.get("kernelspec", {}).get("name")
+    return [] if name == "python3" else [f"its kernel is {name!r}, not python3"]
+
+
+def wrong_setup(notebook: NotebookNode) -> list[str]:
+    first = next(iter(_code(notebook)), None)
+    if first is not None and first.id == SETUP_ID and first.source == setup_source():
+        return []
+    return ["the first code cell is not the generated set-up cell; run `make notebooks`"]
+
+
+def unbalanced_solutions(notebook: NotebookNode) -> list[str]:
+    found = []
+    for cell in _code(notebook):
+        marks = re.findall(rf"^[ \t]*({BEGIN}|{END})[ \t]*$", cell.source, re.MULTILINE)
+        if marks != [BEGIN, END] * (len(marks) // 2) or cell.source.count("SOLUTION") != len(marks):
+            found.append(f"the solution marks of cell {cell.id} are not in pairs")
+        elif marks and not cell.metadata.get("nbgrader", {}).get("solution"):
+            found.append(f"cell {cell.id} has a solution but not nbgrader's note of one")
+    return found
+
+
+def wrong_length(notebook: NotebookNode) -> list[str]:
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    figures = sum("image/png" in output.get("data", {}) for _, output in _outputs(notebook))
+    found = []
+    if not WORDS[0] <= words <= WORDS[1]:
+        found.append(f"{words} words of prose; a lesson has {WORDS[0]} to {WORDS[1]}")
+    if figures < FEWEST_FIGURES:
+        found.append(f"{figures} figures; a lesson has at least {FEWEST_FIGURES}")
+    return found
+
+
+def wrong_exercises(notebook: NotebookNode, lesson: str) -> list[str]:
+    """Each exercise of the lesson stands there once: a solution cell, then its check, with nbgrader's notes."""
+    found = []
+    names = [name for name, exercise in exercises().items() if exercise.lesson == lesson]
+    by_id = {cell.id: (place, cell) for place, cell in enumerate(notebook.cells)}
+    for name in names:
+        if f"ex-{name}" not in by_id or f"check-{name}" not in by_id:
+            found.append(f"the exercise {name} lacks its cell `ex-{name}` or `check-{name}`")
+            continue
+        (first, task), (second, check) = by_id[f"ex-{name}"], by_id[f"check-{name}"]
+        if second < first:
+            found.append(f"the check of {name} comes before the exercise")
+        note = {"schema_version": 3, "task": False}
+        wanted = note | {"grade": False, "solution": True, "locked": False, "grade_id": name}
+        if dict(task.metadata.get("nbgrader", {})) != wanted:
+            found.append(f"the nbgrader metadata of `ex-{name}` should be {wanted}")
+        wanted = note | {"grade": True, "solution": False, "locked": True, "grade_id": f"check-{name}"}
+        wanted["points"] = exercises()[name].points
+        if dict(check.metadata.get("nbgrader", {})) != wanted:
+            found.append(f"the nbgrader metadata of `check-{name}` should be {wanted}")
+        if check.source.strip() != f"{name} = check({name})":
+            found.append(f"`check-{name}` should be `{name} = check({name})`")
+        if BEGIN not in task.source or not re.search(rf"^(def|class) {name}\b", task.source, re.MULTILINE):
+            found.append(f"`ex-{name}` should define {name} with a marked solution")
+    known = {f"{kind}-{name}" for name in names for kind in ("ex", "check")}
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader") and cell.id not in known:
+            found.append(f"cell {cell.id} has nbgrader metadata but belongs to no exercise of lesson {lesson}")
+    return found
+
+
+SOLUTION_LINTS: tuple[Callable[[NotebookNode], list[str]], ...] = (
+    unreadable_ids,
+    not_executed,
+    bad_outputs,
+    missing_alt_texts,
+    wrong_kernel,
+    wrong_setup,
+    unbalanced_solutions,
+    wrong_length,
+)
+
+
+def broken_links(root: Path) -> list[str]:
+    """Links from the texts and the notebooks to files and headings of the repository."""
+    found = []
+    for path in sorted([root / name for name in TEXTS if (root / name).is_file()] + [*root.glob("*s/*.ipynb")]):
+        for target in links(_text(path)):
+            place, _, anchor = target.partition("#")
+            goal = path if not place else (path.parent / urllib.parse.unquote(place))
+            if not goal.exists() or not goal.resolve().is_relative_to(root.resolve()):
+                found.append(f"{path.relative_to(root)}: the link to {target} leads nowhere")
+            elif anchor and urllib.parse.unquote(anchor).lower() not in anchors(_text(goal)):
+                found.append(f"{path.relative_to(root)}: {place or 'it'} has no heading for #{anchor}")
+    return found
+
+
+def links(markdown: str) -> list[str]:
+    """Targets inside the repository, of Markdown and HTML links and pictures."""
+    markdown = re.sub(r"```.*?```|`[^`\n]*`", "", markdown, flags=re.DOTALL)
+    targets = re.findall(r"\]\(\s*<?([^)\s>]+)>?[^)]*\)", markdown)
+    targets += re.findall(r"^\[[^\]]+\]:\s*(\S+)", markdown, re.MULTILINE)
+    targets += [html.unescape(target) for target in re.findall(r"(?:href|src|srcset)=\"([^\"]+)\"", markdown)]
+    return [target for target in targets if not re.match(r"[a-z][a-z0-9+.-]*:|//", target, re.IGNORECASE)]
+
+
+def anchors(markdown: str) -> set[str]:
+    """What the headings of a text are called in a link, as GitHub and as JupyterLab do it."""
+    names = set()
+    for heading in re.findall(r"^#+\s+(.+?)\s*#*$", markdown, re.MULTILINE):
+        plain = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        names.add(re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-"))
+        names.add(plain.replace(" ", "-").lower())
+    return names
+
+
+def _text(path: Path) -> str:
+    if path.suffix == ".ipynb":
+        cells = nbformat.read(path, as_version=4).cells
+        return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return path.read_text(encoding="utf-8") if path.suffix == ".md" else ""

@@ -1,0 +1,58 @@
+"""The lessons as nbgrader wants them: DIR/source/lesson_01/01_patches.ipynb, and a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+
+from vit_course.authoring.generate import STUB, save, tidy
+
+MARK = "# Written by `vit-course nbgrader-source`."
+CONFIGURATION = f"""{MARK} Change what you like; it is not overwritten.
+c = get_config()
+c.CourseDirectory.course_id = "vit_course"
+# An untouched exercise raises this, and the check cell then says "not attempted yet".
+c.ClearSolutions.code_stub = {{"python": {STUB!r}}}
+# A check that fails raises, which costs its own points and no others: later cells still run.
+c.ExecutePreprocessor.allow_errors = True
+c.ExecutePreprocessor.timeout = 600
+"""
+
+
+def nbgrader_source(directory: Path, solutions: Path) -> list[Path]:
+    """Lay the lessons out as nbgrader assignments, one for each lesson.
+
+    Args:
+        directory: where to; made if it is not there.
+        solutions: the folder of solution notebooks.
+
+    Returns:
+        The notebooks written, `source/lesson_NN/NN_name.ipynb`.
+
+    Raises:
+        FileExistsError: the folder holds something else than an earlier layout.
+        FileNotFoundError: there are no solution notebooks.
+    """
+    notebooks = sorted(solutions.glob("*.ipynb"))
+    if not notebooks:
+        raise FileNotFoundError(
+            f"There are no notebooks in {solutions}. This command works in a checkout of the course."
+        )
+    configuration = directory / "nbgrader_config.py"
+    if directory.exists() and any(directory.iterdir()):
+        ours = configuration.is_file() and configuration.read_text(encoding="utf-8").startswith(MARK)
+        if not ours:
+            raise FileExistsError(f"{directory} is not empty and was not made by this command. Name a new folder.")
+    written = []
+    for path in notebooks:
+        notebook = tidy(nbformat.read(path, as_version=4))
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        target = directory / "source" / f"lesson_{path.name[:2]}" / path.name
+        save(notebook, target)
+        written.append(target)
+    if not configuration.exists():
+        configuration.write_text(CONFIGURATION, encoding="utf-8")
+    return written

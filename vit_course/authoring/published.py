@@ -1,0 +1,66 @@
+"""Where the course is published, and what follows from it: the set-up cell, the Colab badges.
+
+Publishing is a command of its own, still to come. It fills in `REPOSITORY`; until then there are no badges, and on
+Colab the set-up cell says so instead of trying to install from nowhere.
+"""
+
+from __future__ import annotations
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+REPOSITORY = ""  # "owner/name" on GitHub
+REF = "main"
+
+SETUP_ID, BADGE_ID = "setup", "colab"
+
+_SETUP = """\
+# Set-up. On Colab this installs the course; elsewhere it only looks whether the course is there.
+import importlib.util
+import sys
+
+if importlib.util.find_spec("vit_course") is None:
+    if "google.colab" not in sys.modules:
+        raise ModuleNotFoundError("The course is not installed in this Python. Use `make lab`, or see README.md.")
+    {install}"""
+_INSTALL = '%pip install -q "vit-course @ git+https://github.com/{repository}@{ref}"'
+_UNPUBLISHED = (
+    'raise RuntimeError("This copy of the course is not published, so Colab cannot fetch it. See README.md.")'
+)
+
+
+def setup_source(repository: str = REPOSITORY, ref: str = REF) -> str:
+    """The first code cell of every notebook.
+
+    On Colab pip finds torch and the other large packages installed already and leaves them as they are: the course asks
+    for lower bounds only.
+    """
+    install = _INSTALL.format(repository=repository, ref=ref) if repository else _UNPUBLISHED
+    return _SETUP.format(install=install)
+
+
+def badge(notebook: str, repository: str = REPOSITORY, ref: str = REF) -> str:
+    """Markdown for "open in Colab", or "" where the course is not published.
+
+    Args:
+        notebook: file name, such as "01_patches.ipynb".
+        repository: "owner/name".
+        ref: branch or tag.
+    """
+    if not repository:
+        return ""
+    picture = "https://colab.research.google.com/assets/colab-badge.svg"
+    return f"[![Open in Colab]({picture})](https://colab.research.google.com/github/{repository}/blob/{ref}/notebooks/{notebook})"
+
+
+def bring_in_step(notebook: NotebookNode, name: str, repository: str = REPOSITORY, ref: str = REF) -> None:
+    """Put the generated cells, the set-up and the badge, into a notebook as they should be now, in place."""
+    setup = next((cell for cell in notebook.cells if cell.id == SETUP_ID), None)
+    if setup is None:
+        setup = new_code_cell(id=SETUP_ID)
+        first_code = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"), len(notebook.cells))
+        notebook.cells.insert(first_code, setup)
+    setup.source = setup_source(repository, ref)
+    notebook.cells[:] = [cell for cell in notebook.cells if cell.id != BADGE_ID]
+    if markdown := badge(name, repository, ref):
+        notebook.cells.insert(0, new_markdown_cell(markdown, id=BADGE_ID))
