@@ -1,0 +1,167 @@
+import importlib.metadata
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vit_course import doctor, profiles
+from vit_course.paths import home
+
+
+def by_name(name: str) -> doctor.Finding:
+    return next(finding for finding in doctor.diagnose() if finding.what == name)
+
+
+def test_this_machine_is_ready(capsys):
+    assert doctor.main() == 0
+    report = capsys.readouterr().out
+    for what in ("Python", "PyTorch", "Device", "CIFAR-10", "Profile", "Disk", "Course folder"):
+        assert f"  {what}" in report
+    assert report.endswith("All is ready.\n")
+
+
+def test_one_thing_wrong_is_an_exit_status_and_what_to_do(monkeypatch, capsys):
+    monkeypatch.setenv("VIT_COURSE_PROFILE", "huge")
+    assert doctor.main() == 1
+    report = capsys.readouterr().out
+    assert "FIX   Profile" in report
+    assert "-> VIT_COURSE_PROFILE is 'huge'" in report
+    assert "1 of 7 to fix." in report
+
+
+def test_a_look_that_fails_does_not_end_the_report(monkeypatch):
+    def broken() -> doctor.Finding:
+        raise RuntimeError("driver says no")
+
+    monkeypatch.setattr(doctor, "compute_device", broken)
+    findings = {finding.what: finding for finding in doctor.diagnose()}
+    assert "driver says no" in findings["Device"].state
+    assert not findings["Device"].ok
+    assert findings["Course folder"].ok
+
+
+def test_an_old_python(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0))
+    assert not doctor.python().ok
+
+
+class TestPyTorch:
+    def versions(self, monkeypatch, pin: str, **installed: str) -> doctor.Finding:
+        def version(package: str) -> str:
+            if package not in installed:
+                raise importlib.metadata.PackageNotFoundError(package)
+            return installed[package]
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        monkeypatch.setattr(importlib.metadata, "requires", lambda package: ["numpy", pin, "pillow>=5"])
+        return doctor.pytorch()
+
+    @pytest.mark.parametrize("pin", ["torch==2.8.0", "torch (==2.8.0)", "torch>=2.7,<3"])
+    @pytest.mark.parametrize("torch", ["2.8.0", "2.8.0+cu128", "2.8.0+cpu"])
+    def test_a_pair_that_fits(self, monkeypatch, pin, torch):
+        assert self.versions(monkeypatch, pin, torch=torch, torchvision="0.23.0").ok
+
+    def test_a_pair_that_does_not_fit(self, monkeypatch):
+        finding = self.versions(monkeypatch, "torch==2.7.1", torch="2.8.0", torchvision="0.22.1")
+        assert not finding.ok
+        assert "made for torch ==2.7.1" in finding.state
+        assert "torch torchvision" in finding.advice
+
+    def test_a_build_without_a_pin_is_not_doubted(self, monkeypatch):
+        assert self.versions(monkeypatch, "torch", torch="2.8.0", torchvision="0.23.0").ok
+
+    def test_missing(self, monkeypatch):
+        finding = self.versions(monkeypatch, "torch==2.8.0", torch="2.8.0")
+        assert not finding.ok
+        assert "torchvision is not installed" in finding.state
+
+    def test_a_torchvision_that_cannot_be_imported(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torchvision", None)
+        finding = self.versions(monkeypatch, "torch==2.8.0", torch="2.8.0", torchvision="0.23.0")
+        assert not finding.ok
+        assert "Delete .venv" in finding.advice
+
+
+class TestDevice:
+    def test_a_card_that_pytorch_cannot_use_is_worth_a_note(self, monkeypatch):
+        monkeypatch.setattr(profiles, "device", lambda: torch.device("cpu"))
+        monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+        finding = doctor.compute_device()
+        assert finding.ok
+        assert "NVIDIA" in finding.advice
+        assert str(finding).startswith("note")
+
+    def test_a_gpu_that_does_not_compute_is_to_be_mended(self, monkeypatch):
+        # "meta" stands in for a GPU: tensors can be made there, and reading one raises a RuntimeError.
+        monkeypatch.setattr(profiles, "device", lambda: torch.device("meta"))
+        finding = doctor.compute_device()
+        assert not finding.ok
+        assert "CUDA_VISIBLE_DEVICES" in finding.advice
+
+
+class TestCifar10:
+    def test_offline_the_generated_images_stand_in(self):
+        finding = doctor.cifar10()
+        assert finding.ok
+        assert "generated" in finding.state
+
+    def test_nothing_here_yet(self, monkeypatch):
+        monkeypatch.delenv("VIT_COURSE_OFFLINE")
+        assert "will be downloaded" in doctor.cifar10().state
+        assert not home().joinpath("data").exists()  # and the doctor does not download it
+
+    @pytest.mark.parametrize("inside", ["cifar10/train/", "cifar-10-python.tar.gz", "cifar10/cifar-10-batches-py/"])
+    def test_the_shared_folder_comes_first(self, monkeypatch, tmp_path, inside):
+        shared, kept = tmp_path / "shared", home() / "data"
+        make(shared / inside)
+        kept.mkdir(parents=True)
+        (kept / "cifar-10-python.tar.gz").touch()
+        monkeypatch.setenv("VIT_COURSE_DATA", str(shared))
+        finding = doctor.cifar10()
+        assert finding.state.startswith(str(shared))
+        assert finding.state.endswith("(VIT_COURSE_DATA)")
+
+    def test_a_shared_folder_without_it_is_said_and_the_next_source_named(self, monkeypatch, tmp_path):
+        (home() / "data").mkdir(parents=True)
+        (home() / "data" / "cifar-10-python.tar.gz").touch()
+        monkeypatch.setenv("VIT_COURSE_DATA", str(tmp_path))
+        finding = doctor.cifar10()
+        assert finding.state == str(home() / "data" / "cifar-10-python.tar.gz")
+        assert "holds no CIFAR-10" in finding.advice
+
+    @pytest.mark.real_images
+    def test_it_names_the_source_that_is_used(self, monkeypatch, real_images):
+        from vit_course.data import load_images
+
+        monkeypatch.setenv("VIT_COURSE_DATA", str(real_images))
+        assert doctor.cifar10().state == f"{real_images / 'cifar10'} (VIT_COURSE_DATA)"
+        assert "$VIT_COURSE_DATA/cifar10" in load_images("cifar10", "test", limit=10).source
+
+
+def make(place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir() if place.suffix == "" else place.touch()
+
+
+def test_a_full_disk(monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=300_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
+    finding = doctor.disk()
+    assert not finding.ok
+    assert "0.3 GB free" in finding.state
+
+
+def test_a_folder_that_does_not_exist_yet_is_no_obstacle(monkeypatch, tmp_path):
+    monkeypatch.setenv("VIT_COURSE_HOME", str(tmp_path / "not" / "yet"))
+    assert doctor.disk().ok
+    assert doctor.folder().ok
+
+
+def test_a_folder_that_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VIT_COURSE_HOME", str(tmp_path / "file" / "home"))
+    finding = doctor.folder()
+    assert not finding.ok
+    assert "VIT_COURSE_HOME" in finding.advice

@@ -1,0 +1,158 @@
+"""The command `vit-course`. Each subcommand imports what it needs, so that `vit-course --help` is quick."""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import vit_course
+
+ROOT = Path(vit_course.__file__).resolve().parent.parent
+FIRST = "00_start_here.ipynb"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `vit-course` with these arguments. Returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a console that lacks a character must not end a command
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    parser = argparse.ArgumentParser(prog="vit-course", description="Write a Vision Transformer, step by step.")
+    parser.add_argument("--version", action="version", version=f"vit-course {vit_course.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    command("doctor", doctor, "Look whether this machine is ready for the course.")
+    command("work", work, "Copy the notebooks that are missing to work/; yours are never overwritten.")
+    command("lab", lab, "Copy missing notebooks to work/ and open JupyterLab, which gets any further arguments.")
+    progress_ = command("progress", progress, "Show how far you have come.")
+    progress_.add_argument("--export", metavar="FILE", help="write it to a file as JSON as well")
+    course_ = command("course", course, "Run every solution notebook and write it as HTML.")
+    course_.add_argument("--out", type=Path, default=ROOT / "build" / "course", help="where to (default: build/course)")
+    nbgrader_ = command("nbgrader-source", nbgrader_source, "Lay the lessons out as nbgrader wants them.")
+    nbgrader_.add_argument("directory", type=Path, metavar="DIR")
+
+    options, further = parser.parse_known_args(arguments)
+    if further and options.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    options.further = further
+    return options.run(options) or 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    from vit_course.doctor import main as report
+
+    return report()
+
+
+def progress(options: argparse.Namespace) -> int:
+    from vit_course.checks import progress as read
+
+    current = read()
+    print(current)
+    if options.export:
+        try:
+            print(f"Written to {current.export(options.export)}.")
+        except OSError as error:
+            return _failed(f"The progress cannot be written to {options.export}: {error.strerror}.")
+    return 0
+
+
+def nbgrader_source(options: argparse.Namespace) -> int:
+    from vit_course.authoring.nbgrader_layout import nbgrader_source as lay_out
+
+    try:
+        written = lay_out(options.directory, ROOT / "solutions")
+    except OSError as error:
+        return _failed(str(error))
+    print(f"{len(written)} lessons in {options.directory / 'source'}.")
+    return 0
+
+
+def course(options: argparse.Namespace) -> int:
+    from vit_course.build import build_course
+
+    return build_course(ROOT / "solutions", options.out)
+
+
+def work(options: argparse.Namespace) -> int:
+    source, target = ROOT / "notebooks", ROOT / "work"
+    if not source.is_dir():
+        return _failed(f"There are no notebooks in {source}. This command works in a checkout of the course.")
+    try:
+        copied = copy_missing(source, target)
+    except OSError as error:
+        return _failed(f"The notebooks cannot be copied to {target}: {error.strerror}.")
+    if copied:
+        print(f"New in {target.name}/: {', '.join(copied)}")
+    return 0
+
+
+def lab(options: argparse.Namespace) -> int:
+    if failed := work(options):
+        return failed
+    _quiet_first_start()
+    # Containers often have no user but root, and Jupyter refuses root unless told.
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    place = [f"--ServerApp.root_dir={ROOT / 'work'}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    print("Opening JupyterLab. Stop it with Ctrl-C.", flush=True)
+    try:
+        return subprocess.call(
+            [sys.executable, "-m", "jupyterlab", "--log-level=WARN", *place, *as_root, *options.further]
+        )
+    except KeyboardInterrupt:  # the usual way to stop JupyterLab, which has said good-bye itself
+        return 0
+
+
+def _quiet_first_start() -> None:
+    """Spare a newcomer JupyterLab's question about news, in this environment only and unless it is configured."""
+    settings = Path(sys.prefix) / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    with contextlib.suppress(OSError):
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        with settings.open("x", encoding="utf-8") as file:
+            json.dump({"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}, file)
+
+
+def copy_missing(source: Path, target: Path) -> list[str]:
+    """Copy the notebooks that `target` lacks, each all or nothing, and never touch one that is there.
+
+    Returns:
+        The names of those copied.
+    """
+    target.mkdir(exist_ok=True)
+    copied = []
+    for notebook in sorted(source.glob("*.ipynb")):
+        goal = target / notebook.name
+        if os.path.lexists(goal):
+            continue
+        temporary = target / f".{notebook.name}.{os.getpid()}"
+        try:
+            shutil.copyfile(notebook, temporary)
+            try:
+                os.link(temporary, goal)  # unlike a rename, it does not replace what another copy has just put there
+            except FileExistsError:
+                continue
+            except OSError:  # a file system without hard links
+                os.rename(temporary, goal)
+            copied.append(notebook.name)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+    return copied
+
+
+def _failed(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""`vit-course doctor`: is this machine ready for the course, and if not, what to do."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vit_course.paths import home
+
+OLDEST_PYTHON = (3, 10)
+ROOM_GB = 1.0  # CIFAR-10's archive, its decoded images and a few checkpoints
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report.
+
+    Attributes:
+        what: what was looked at, such as "Device".
+        state: what was found.
+        advice: what to do; "" if nothing is to be done.
+        ok: False stops the course; True with advice is worth knowing.
+    """
+
+    what: str
+    state: str
+    advice: str = ""
+    ok: bool = True
+
+    def __str__(self) -> str:
+        mark = "FIX " if not self.ok else "note" if self.advice else "ok  "
+        line = f"{mark}  {self.what:<15}{self.state}"
+        return line + (f"\n      {'':<15}-> {self.advice}" if self.advice else "")
+
+
+def diagnose() -> Iterator[Finding]:
+    """Look at everything the course needs, one finding after the other. A look that fails is itself a finding."""
+    looks: dict[str, Callable[[], Finding]] = {
+        "Python": python,
+        "PyTorch": pytorch,
+        "Device": compute_device,
+        "CIFAR-10": cifar10,
+        "Profile": active_profile,
+        "Disk": disk,
+        "Course folder": folder,
+    }
+    for what, look in looks.items():
+        try:
+            yield look()
+        except Exception as error:  # the report must go on: a broken machine is when it is needed
+            advice = "Set the course up again (`make setup`); if that does not help, report this line."
+            yield Finding(what, f"{type(error).__name__}: {error}", advice, ok=False)
+
+
+def main() -> int:
+    """Print the report. Returns 0 if nothing has to be mended, else 1."""
+    findings = []
+    for finding in diagnose():
+        print(finding, flush=True)
+        findings.append(finding)
+    wrong = sum(not finding.ok for finding in findings)
+    print(f"\n{wrong} of {len(findings)} to fix." if wrong else "\nAll is ready.")
+    return 1 if wrong else 0
+
+
+def python() -> Finding:
+    version = platform.python_version()
+    if sys.version_info < OLDEST_PYTHON:
+        return Finding("Python", version, "The course needs 3.10 or newer: PYTHON=python3.12 make setup", ok=False)
+    return Finding("Python", f"{version} ({sys.executable})")
+
+
+def pytorch() -> Finding:
+    """PyTorch and torchvision are there, and made for each other."""
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    versions = {}
+    for package in ("torch", "torchvision"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return Finding("PyTorch", f"{package} is not installed", "Run `make setup`.", ok=False)
+    state = f"torch {versions['torch']}, torchvision {versions['torchvision']}"
+    requirements = map(Requirement, importlib.metadata.requires("torchvision") or [])
+    needed = next(
+        (requirement.specifier for requirement in requirements if requirement.name == "torch"), SpecifierSet()
+    )
+    if not needed.contains(Version(versions["torch"]).public, prereleases=True):
+        advice = "Install the two together: python -m pip install --upgrade torch torchvision"
+        return Finding("PyTorch", f"{state}, which was made for torch {needed}", advice, ok=False)
+    try:
+        import torchvision  # noqa: F401  (fails where its compiled part does not fit)
+    except Exception as error:
+        advice = "Delete .venv and run `make setup`."
+        return Finding("PyTorch", f"{state}: {type(error).__name__}: {error}", advice, ok=False)
+    return Finding("PyTorch", state)
+
+
+def compute_device() -> Finding:
+    import torch
+
+    from vit_course.profiles import device
+
+    found = device()
+    if found.type == "cpu":
+        state = f"CPU, {os.cpu_count()} cores"
+        if shutil.which("nvidia-smi"):
+            advice = "There seems to be an NVIDIA card that PyTorch cannot use: look at `nvidia-smi` and its driver."
+            return Finding("Device", state, advice)
+        return Finding("Device", state)
+    name = torch.cuda.get_device_name(found) if found.type == "cuda" else "Apple GPU (MPS)"
+    try:
+        (torch.ones(2, 2, device=found) @ torch.ones(2, 2, device=found)).sum().item()
+    except RuntimeError as error:
+        advice = "Update the driver, or go on without the GPU: CUDA_VISIBLE_DEVICES= make lab"
+        return Finding("Device", f"{name} does not compute: {str(error).splitlines()[0]}", advice, ok=False)
+    return Finding("Device", name)
+
+
+def cifar10() -> Finding:
+    """Which source would serve CIFAR-10 now, in the order of `vit_course.data.load_images`; nothing is downloaded."""
+    advice = ""
+    if shared := os.environ.get("VIT_COURSE_DATA"):
+        if found := _cifar10_in(Path(shared).expanduser()):
+            return Finding("CIFAR-10", f"{found} (VIT_COURSE_DATA)")
+        advice = f"VIT_COURSE_DATA={shared} holds no CIFAR-10: correct it or unset it."
+    if found := _cifar10_in(home() / "data"):
+        return Finding("CIFAR-10", str(found), advice)
+    if os.environ.get("VIT_COURSE_OFFLINE", "0") not in ("", "0"):
+        state = "VIT_COURSE_OFFLINE is set: the generated images stand in for it"
+        return Finding("CIFAR-10", state, advice or "Unset VIT_COURSE_OFFLINE for the real ones.")
+    return Finding("CIFAR-10", "will be downloaded when a lesson first asks for it (170 MB)", advice)
+
+
+def _cifar10_in(place: Path) -> Path | None:
+    from vit_course.data import BATCHES, SPLITS, TARBALL
+
+    if any((place / "cifar10" / split).is_dir() for split in SPLITS):
+        return place / "cifar10"
+    for folder in (place, place / "cifar10"):
+        for copy in (folder / TARBALL, folder / BATCHES):
+            if copy.exists():
+                return copy
+    return None
+
+
+def active_profile() -> Finding:
+    from vit_course.profiles import profile
+
+    try:
+        found = profile()
+    except ValueError as error:
+        return Finding("Profile", "unknown", str(error), ok=False)
+    chosen = "VIT_COURSE_PROFILE" if os.environ.get("VIT_COURSE_PROFILE") else "chosen by the device"
+    return Finding("Profile", f"{found.name} ({chosen}): {found.images:,} images a lesson")
+
+
+def disk() -> Finding:
+    place = home().absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 1e9
+    state = f"{free:.1f} GB free in {place}"
+    if free < ROOM_GB:
+        advice = f"The course keeps up to {ROOM_GB:.0f} GB there: make room, or set VIT_COURSE_HOME to another folder."
+        return Finding("Disk", state, advice, ok=False)
+    return Finding("Disk", state)
+
+
+def folder() -> Finding:
+    """The course's own folder can be written to, so that progress and images are kept."""
+    place = home()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        advice = "Progress and images are kept there: set VIT_COURSE_HOME to a folder you can write to."
+        return Finding("Course folder", f"{place} cannot be written to ({error.strerror})", advice, ok=False)
+    return Finding("Course folder", str(place))

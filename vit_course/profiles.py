@@ -1,0 +1,60 @@
+"""How much a lesson does on this machine: seconds in a test, minutes on a laptop, more on a GPU."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of a lesson's work.
+
+    Attributes:
+        name: "smoke", "cpu" or "gpu".
+        images: how many images a lesson loads.
+        seconds: what one training cell may take, about.
+    """
+
+    name: str
+    images: int
+    seconds: int
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("smoke", images=500, seconds=2),
+        Profile("cpu", images=5_000, seconds=30),
+        Profile("gpu", images=50_000, seconds=30),
+    )
+}
+
+
+def profile() -> Profile:
+    """The profile in force: `$VIT_COURSE_PROFILE`, else "gpu" where there is a GPU (CUDA or Apple's MPS), else "cpu".
+
+    Raises:
+        ValueError: `VIT_COURSE_PROFILE` names no profile.
+    """
+    name = os.environ.get("VIT_COURSE_PROFILE", "").strip()
+    if not name:
+        name = "cpu" if device().type == "cpu" else "gpu"
+    if name not in PROFILES:
+        raise ValueError(f"VIT_COURSE_PROFILE is {name!r}; set it to one of {', '.join(PROFILES)}, or unset it.")
+    return PROFILES[name]
+
+
+@cache
+def device() -> "torch.device":
+    """The fastest device here: CUDA, then Apple's MPS, then the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
