@@ -23,6 +23,8 @@ _EXPORTS = {
     "linear_to_conv": "embeddings",
     "prepend_cls_token": "embeddings",
     "pool": "embeddings",
+    "CIFAR10_CLASSES": "data",
+    "ImageSet": "data",
     "load_images": "data",
 }
 __all__ = [*_EXPORTS]
