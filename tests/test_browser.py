@@ -1,0 +1,123 @@
+"""A real JupyterLab in a real browser: a learner's notebook, run from top to bottom, and a wrong answer typed in.
+
+Screenshots go to `$VIT_COURSE_SCREENSHOTS` where it is set.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from vit_course.authoring import NOTEBOOKS
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+LESSON = "01_patches.ipynb"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+PATIENCE = 120_000  # milliseconds; machines are shared
+WRONG = "def patchify(images, patch_size):\n    return images.reshape(len(images), -1, patch_size**2 * images.shape[1])"
+
+
+@pytest.fixture
+def jupyter(tmp_path):
+    """A server on a folder with the learner's notebook. Yields its address."""
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copy(NOTEBOOKS / LESSON, work)
+    settings = tmp_path / "settings"
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
+    }
+    notification = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    notification.parent.mkdir(parents=True)
+    notification.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", f"--ServerApp.root_dir={work}"]
+    command += ["--IdentityProvider.token=course", "--allow-root", "--expose-app-in-browser"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as server:
+        try:
+            address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+            yield address
+            with contextlib.suppress(OSError):
+                shutdown = urllib.request.Request(f"{address}/api/shutdown?token=course", method="POST")
+                urllib.request.urlopen(shutdown, timeout=10).close()
+        finally:
+            server.terminate()
+
+
+def theme(page, name):
+    page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
+    page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+
+
+def card(page, text):
+    return page.locator(".jp-OutputArea-output", has_text=text).first
+
+
+def test_lesson_in_jupyterlab(jupyter, tmp_path):
+    shots = Path(os.environ.get("VIT_COURSE_SCREENSHOTS") or tmp_path / "screenshots")
+    shots.mkdir(parents=True, exist_ok=True)
+    ids = [cell.id for cell in nbformat.read(NOTEBOOKS / LESSON, as_version=4).cells]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(PATIENCE)
+        # Without windowing every cell is in the page, whether it is in view or not.
+        page.goto(f"{jupyter}/lab/tree/{LESSON}?token=course&reset")
+        page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length > 10")
+        page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.notebookConfig = {"
+                      "...window.jupyterapp.shell.currentWidget.content.notebookConfig, windowingMode: 'none'} }")  # fmt: skip
+        page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
+        )
+
+        def run_all():
+            assert page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)")
+
+        def outputs():
+            return page.evaluate(
+                "() => window.jupyterapp.shell.currentWidget.content.widgets.map("
+                "w => w.model.type === 'code' ? w.model.sharedModel.toJSON().outputs : [])"
+            )
+
+        run_all()
+        shown = outputs()
+        assert not [one for cell in shown for one in cell if one["output_type"] == "error"]
+        checks = [i for i, id_ in enumerate(ids) if id_.startswith("check-")]
+        assert checks
+        for index in checks:
+            assert "not attempted yet" in json.dumps(shown[index], ensure_ascii=False)
+        card(page, "patchify: not attempted yet").wait_for()
+
+        page.evaluate(
+            "([index, source]) => { window.jupyterapp.shell.currentWidget.content.widgets[index]"
+            ".model.sharedModel.setSource(source) }",
+            [ids.index("ex-patchify"), WRONG],
+        )
+        run_all()
+        wrong = card(page, "patchify: not right yet")
+        wrong.wait_for()
+        assert "cuts the long row of numbers" in wrong.inner_text()
+        assert wrong.locator("table").count() >= 2  # expected beside yours survives JupyterLab's cleaning
+
+        for name, file in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
+            theme(page, name)
+            wrong.scroll_into_view_if_needed()
+            page.screenshot(path=shots / f"card-{file}.png")
+            page.evaluate("() => window.jupyterapp.shell.currentWidget.content.scrollToItem(0)")
+            page.locator(".jp-Cell").first.scroll_into_view_if_needed()
+            page.screenshot(path=shots / f"top-{file}.png")
+        browser.close()

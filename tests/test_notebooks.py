@@ -1,0 +1,111 @@
+"""The notebooks themselves: they run, untouched and solved; right answers get their cards and so does each mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from vit_course.authoring import NOTEBOOKS, SOLUTIONS
+from vit_course.authoring.running import run
+from vit_course.checks import exercises
+
+LESSONS = sorted(path.name for path in SOLUTIONS.glob("*.ipynb"))
+assert LESSONS, f"no notebooks in {SOLUTIONS}"
+
+
+def cells(path):
+    return {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+
+
+def printed(cell):
+    """What a cell shows, in plain text."""
+    return "\n".join(
+        output.get("text", "") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+        if output.output_type in ("stream", "display_data", "execute_result")
+    )
+
+
+def names(lesson):
+    return [name for name, exercise in exercises().items() if exercise.lesson == lesson[:2]]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+@pytest.mark.parametrize("folder", [SOLUTIONS, NOTEBOOKS], ids=lambda folder: folder.name)
+def test_runs_to_its_end(folder, lesson, tmp_path):
+    """nbval: no cell raises, and marked cells print what was committed. The solutions run in strict mode."""
+    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "-q", "-p", "no:cacheprovider"]
+    # An empty configuration: the course's own would bring its plugins and its options.
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / lesson).write_bytes((folder / lesson).read_bytes())
+    command = [sys.executable, "-m", "pytest", *options, "-p", "no:xdist", lesson]
+    environment = os.environ | {"VIT_COURSE_STRICT": "1" if folder == SOLUTIONS else "0"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_untouched_notebook_says_so_quietly(lesson):
+    notebook = nbformat.read(NOTEBOOKS / lesson, as_version=4)
+    assert run(notebook) == ""
+    shown = {cell.id: printed(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    for name in names(lesson):
+        assert shown[f"check-{name}"].startswith(f"○ {name}: not attempted yet")
+
+
+GIVE_REFERENCE = """\
+import inspect
+import importlib
+from vit_course.checks import exercises
+module = importlib.import_module(exercises()[{name!r}].reference.__module__)
+space = dict(vars(module))
+exec(inspect.getsource(getattr(module, {name!r})), space)  # the same code, but not the course's own object
+{name} = space[{name!r}]
+"""
+GIVE_MISTAKE = """\
+from vit_course.checks import exercises
+{name} = exercises()[{name!r}].mistakes[{slug!r}].candidate
+{name}.__name__ = {name!r}
+"""
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_answer_gets_its_card(lesson):
+    """In the learner's notebook: the reference passes, the committed solution passes, each mistake is named."""
+    learner, solved = cells(NOTEBOOKS / lesson), cells(SOLUTIONS / lesson)
+    tried, expected = [learner["setup"], learner["imports"]], ["", ""]
+
+    def answer(source, check, card):
+        tried.extend([new_code_cell(source), new_code_cell(check)])
+        expected.extend(["", card])
+
+    for name in names(lesson):
+        check = learner[f"check-{name}"].source
+        answer(solved[f"ex-{name}"].source, check, f"✓ {name}: right")
+        answer(GIVE_REFERENCE.format(name=name), check, f"✓ {name}: right")
+        for slug, mistake in exercises()[name].mistakes.items():
+            answer(GIVE_MISTAKE.format(name=name, slug=slug), check, mistake.message)
+    notebook = new_notebook(cells=[new_code_cell(one["source"] if isinstance(one, dict) else one) for one in tried])
+    assert run(notebook) == ""
+    for cell, card in zip(notebook.cells, expected, strict=True):
+        assert card in printed(cell), f"{cell.source}\n{printed(cell)}"
+
+
+@pytest.mark.real_images
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_solution_runs_on_real_images(lesson, real_images: Path, monkeypatch):
+    monkeypatch.setenv("VIT_COURSE_DATA", str(real_images))
+    monkeypatch.setenv("VIT_COURSE_STRICT", "1")
+    assert run(nbformat.read(SOLUTIONS / lesson, as_version=4)) == ""
+
+
+def test_committed_solutions_were_run_on_real_images():
+    """What the lessons show is CIFAR-10, not the built-in stand-in."""
+    for lesson in LESSONS:
+        text = "".join(printed(cell) for cell in cells(SOLUTIONS / lesson).values() if cell.cell_type == "code")
+        assert "shapes" not in text.split("CIFAR-10", 1)[0].lower(), lesson

@@ -1,0 +1,41 @@
+"""Every figure the lessons show: what they share in `base`, then a file per lesson."""
+
+from vit_course.plots.base import image_row, show, to_picture, vit_map
+from vit_course.plots.cls_token import boards, learning, sequence_with_cls, vectors
+from vit_course.plots.patches import (
+    cut_apart,
+    found_again,
+    jigsaw,
+    split_a_row,
+    token_pictures,
+    token_sources,
+    tokens_and_cost,
+)
+from vit_course.plots.projection import axis_orders, filters, lost, rebuilt, responses
+from vit_course.plots.start import bracket_order, channels_first, number_origins
+
+__all__ = [
+    "axis_orders",
+    "boards",
+    "bracket_order",
+    "channels_first",
+    "cut_apart",
+    "filters",
+    "found_again",
+    "image_row",
+    "jigsaw",
+    "learning",
+    "lost",
+    "number_origins",
+    "rebuilt",
+    "responses",
+    "sequence_with_cls",
+    "show",
+    "split_a_row",
+    "to_picture",
+    "token_pictures",
+    "token_sources",
+    "tokens_and_cost",
+    "vectors",
+    "vit_map",
+]
