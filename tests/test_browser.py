@@ -78,8 +78,10 @@ def test_lesson_in_jupyterlab(jupyter, tmp_path):
         # Without windowing every cell is in the page, whether it is in view or not.
         page.goto(f"{jupyter}/lab/tree/{LESSON}?token=course&reset")
         page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length > 10")
-        page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.notebookConfig = {"
-                      "...window.jupyterapp.shell.currentWidget.content.notebookConfig, windowingMode: 'none'} }")  # fmt: skip
+        page.evaluate(
+            "() => { const notebook = window.jupyterapp.shell.currentWidget.content;"
+            "notebook.notebookConfig = {...notebook.notebookConfig, windowingMode: 'none'} }"
+        )
         page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
         )
@@ -115,6 +117,7 @@ def test_lesson_in_jupyterlab(jupyter, tmp_path):
 
         for name, file in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
             theme(page, name)
+            page.locator("#jupyterlab-splash").wait_for(state="detached")  # shown while the theme changes
             wrong.scroll_into_view_if_needed()
             page.screenshot(path=shots / f"card-{file}.png")
             page.evaluate("() => window.jupyterapp.shell.currentWidget.content.scrollToItem(0)")

@@ -7,6 +7,7 @@ import torch
 from right_answers import RIGHT_ANSWERS
 
 from vit_course.checks import evaluate, exercises
+from vit_course.checks.exercise import Observed
 from vit_course.checks.judge import judge
 from vit_course.checks.observers import untouched_state
 
@@ -29,8 +30,8 @@ def judged_afresh(name, candidate, seed):
     exercise = exercises()[name]
     with untouched_state():
         torch.set_num_threads(1)
-        cases = exercise.cases(seed)
-        expected = exercise.observations(exercise.reference, cases)
+        cases = exercise.drawn(seed)
+        expected = exercise.expected_on(cases)
         got = exercise.observations(candidate, cases)
         return judge(exercise, cases, expected, got, lambda mistake: observed(name, mistake, seed))
 
@@ -38,7 +39,7 @@ def judged_afresh(name, candidate, seed):
 @functools.cache
 def observed(name, mistake, seed):
     exercise = exercises()[name]
-    return exercise.observations(mistake, exercise.cases(seed))
+    return Observed(exercise, mistake, exercise.drawn(seed))
 
 
 @pytest.mark.parametrize(("name", "slug", "candidate"), MISTAKES)

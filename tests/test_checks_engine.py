@@ -229,7 +229,7 @@ def test_stub_for_some_cases_is_an_attempt():
 
 
 def test_shape_is_told_by_named_axes():
-    report = evaluate("patchify", lambda images, size: cut(images, size)[:, :-1])
+    report = evaluate("patchify", lambda images, size: cut(images, size)[..., :-1])
     assert report.mistake is None
     assert "patch" in report.message and "value" in report.message and "shape" in report.message
 
@@ -240,7 +240,7 @@ def test_axes_in_another_order_are_told():
 
 
 def test_the_place_a_number_came_from_is_told():
-    report = evaluate("patchify", lambda images, size: cut(images, size).flip(1))
+    report = evaluate("patchify", lambda images, size: cut(images, size).roll(1, dims=1))
     assert "The first is at image 0, patch 0, value 0" in report.message
     assert "row 0, column 0" in report.message
     assert "expected" in report.picture and "yours" in report.picture
@@ -248,7 +248,7 @@ def test_the_place_a_number_came_from_is_told():
 
 def test_numbers_from_nowhere_are_told():
     report = evaluate("patchify", lambda images, size: cut(images, size) + 0.5)
-    assert "stands nowhere in `images`" in report.message
+    assert "stands nowhere in the input" in report.message
 
 
 def test_share_of_nan_is_told():
@@ -257,7 +257,9 @@ def test_share_of_nan_is_told():
         patches[:, : patches.shape[1] // 2] = float("nan")
         return patches
 
-    assert "NaN" in evaluate("patchify", candidate).message
+    report = evaluate("patchify", candidate)
+    assert report.status == "failed"
+    assert "50% of the numbers in the result are NaN" in report.message
 
 
 def test_wrong_gradient_is_told():
@@ -304,8 +306,8 @@ def test_refused_pattern_is_told_in_the_words_of_einops():
 
 
 def test_value_error_that_is_missing_is_told():
-    report = evaluate("num_patches", lambda h, w, p: -1 if h % p or w % p else (h // p) * (w // p))
-    assert "ValueError" in report.message and "-1" in report.message
+    report = evaluate("num_patches", lambda h, w, p: -7 if h % p or w % p else (h // p) * (w // p))
+    assert "ValueError" in report.message and "-7" in report.message
 
 
 def test_a_second_flaw_does_not_hide_the_first():
@@ -369,7 +371,7 @@ def test_strided_is_the_same_and_cannot_be_flattened_by_view(shape):
 def test_origin_agrees_with_where_the_number_stands():
     tensor = numbered(2, 3, 4)
     for index in range(tensor.numel()):
-        assert tensor[origin(index, tensor.shape)] == index
+        assert tensor[origin(index + 1, tensor.shape)] == index + 1
 
 
 def test_sizes_all_differ():
@@ -437,11 +439,11 @@ def test_a_wrong_answer_looks_through_the_catalogue_once(name, monkeypatch):
     exercise = exercises()[name]
     evaluate(name, lambda *_: 0)
     seen = []
-    original = Exercise.observations
-    monkeypatch.setattr(Exercise, "observations", lambda self, *args: seen.append(args[0]) or original(self, *args))
-    candidate = lambda *_: 1  # noqa: E731
+    original = exercise.observe
+    monkeypatch.setitem(exercise.__dict__, "observe", lambda *args: seen.append(args[0]) or original(*args))
+    candidate = lambda *_: 0  # noqa: E731
     evaluate(name, candidate)
-    assert seen == [candidate]
+    assert set(seen) == {candidate}
     assert exercise.mistakes
 
 
@@ -450,3 +452,196 @@ def test_import_is_light():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert printed.stdout.split() == ["False", "False"]
+
+
+# -- found by trying to break it
+
+
+class StringException(Exception):
+    def __str__(self):
+        raise SystemExit
+
+
+class tensor(str):
+    """A class that is called as a kind of result is."""
+
+    def __repr__(self):
+        raise RuntimeError
+
+
+class NamelessMeta(type):
+    @property
+    def __name__(cls):
+        raise RuntimeError("no name")
+
+
+class Nameless(metaclass=NamelessMeta):
+    pass
+
+
+class Stateful:
+    """Right the first time, wrong the second."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, images, size):
+        self.calls += 1
+        return cut(images, size) + (self.calls % 2 == 0)
+
+
+def kept_from_the_first_call():
+    kept = {}
+
+    def candidate(images, size):
+        key = (images.shape, images.requires_grad, size)
+        if key not in kept:
+            kept[key] = cut(images, size)
+        return kept[key]
+
+    return candidate
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [raises(StringException()), lambda *_: tensor("x"), lambda *_: Nameless(), Nameless(), Nameless],
+    ids=["its message", "its type", "its result's type", "an object", "a class"],
+)
+@pytest.mark.parametrize("name", ["patchify", "num_patches", "corrected_pattern", "PatchEmbedding", "linear_to_conv"])
+def test_what_raises_when_looked_at(name, candidate):
+    assert not evaluate(name, candidate).passed
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        Stateful(),
+        kept_from_the_first_call(),
+        lambda images, size: cut(images, size) + images.requires_grad,
+        lambda images, size: cut(images, size) + (not torch.is_grad_enabled()),
+        lambda images, size: cut(images, size) if images.shape[1] in (1, 3) else cut(images, size).flip(1),
+        lambda images, size: cut(images, size).squeeze(1),
+        lambda images, size: cut(images, size)[:8],
+    ],
+)
+def test_right_only_sometimes_fails(candidate):
+    assert not evaluate("patchify", candidate).passed
+
+
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        lambda h, w, p: h % p != w % p,
+        lambda h, w, p: (h + w) % p,
+        lambda h, w, p: (h - w) % p,
+        lambda h, w, p: (h % p + w % p) % p,
+        lambda h, w, p: h < p or w < p,
+        lambda h, w, p: (h > p and h % p) or (w > p and w % p),
+        lambda h, w, p: h % p or w % p or h <= p,
+        lambda h, w, p: h * w % p,
+    ],
+)
+def test_other_conditions_than_the_one_asked_for_fail(misfit):
+    def candidate(h, w, p):
+        if misfit(h, w, p):
+            raise ValueError
+        return (h // p) * (w // p)
+
+    assert not evaluate("num_patches", candidate).passed
+
+
+@pytest.mark.parametrize("error", [Exception, RuntimeError, KeyError, SystemExit, ZeroDivisionError])
+def test_another_exception_is_not_taken_for_an_assert(error):
+    def candidate(h, w, p):
+        if h % p or w % p:
+            raise error
+        return (h // p) * (w // p)
+
+    report = evaluate("num_patches", candidate)
+    assert not report.passed
+    assert report.mistake in (None, "other-exception")
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_default_device_of_the_notebook_does_not_spoil_the_session(device):
+    code = (
+        "import torch; from vit_course.checks import evaluate, exercises;"
+        f"torch.set_default_device({device!r});"
+        "right, wrong = exercises()['patchify'].reference, lambda images, size: images * 0;"
+        "print([evaluate('patchify', one).passed for one in (wrong, right, wrong)]);"
+        "torch.set_default_device('cpu');"
+        "print([evaluate('patchify', one).passed for one in (wrong, right, lambda *_: None)])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split("\n")[:2] == ["[False, True, False]"] * 2
+
+
+@pytest.mark.parametrize("name", ["PatchEmbedding", "linear_to_conv", "average_pool_2x2"])
+def test_autocast_of_the_notebook_does_not_matter(name):
+    reference = exercises()[name].reference
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert evaluate(name, reference).passed
+    assert evaluate(name, reference).passed
+
+
+def test_torch_that_cannot_is_no_stub():
+    report = evaluate("average_pool_2x2", lambda x: torch.nn.functional.avg_pool2d(x.to(torch.uint8), 2))
+    assert report.status == "error"
+    assert "not implemented for" in report.message
+
+
+def test_a_parameter_may_have_a_second_name():
+    class Twice(nn.Module):
+        def __init__(self, patch_size, in_channels, dim):
+            super().__init__()
+            self.size = patch_size
+            self.net = nn.Sequential(nn.Identity(), nn.Linear(patch_size**2 * in_channels, dim))
+            self.projection = self.net[1]
+
+        def forward(self, images):
+            return self.net(cut(images, self.size))
+
+    report = evaluate("PatchEmbedding", Twice)
+    assert report.passed, report.message
+
+
+def test_einops_reason_is_kept():
+    report = evaluate(
+        "patchify", lambda images, size: rearrange(images, "b c (h p) (w q) -> b (h w) (p q)", p=size, q=size)
+    )
+    assert "Identifiers only on one side" in report.message
+
+
+def test_sizes_written_into_the_code_are_told():
+    report = evaluate("patchify", lambda images, size: images.reshape(-1, 3, 8, 4, 8, 4))
+    assert "Is a size written into the code" in report.message
+
+
+def test_the_line_is_the_learners_own():
+    report = evaluate("patchify", lambda images, size: patchify(images, 16))  # the learner's line
+    assert "num_patches(" not in report.message
+
+
+@pytest.mark.parametrize("returned", [None, -1, False, "no"])
+def test_returning_instead_of_raising_is_told(returned):
+    report = evaluate("num_patches", lambda h, w, p: returned if h % p or w % p else (h // p) * (w // p))
+    assert report.mistake == "returns-instead-of-raising" or "raise ValueError" in report.message
+
+
+def test_wrong_numbers_come_before_wrong_gradients():
+    """On the numbered case the mean of a diagonal is right by chance; the card must not say that the numbers are."""
+    report = evaluate("average_pool_2x2", lambda x: (x[:, :, ::2, ::2] + x[:, :, 1::2, 1::2]) / 2)
+    assert "numbers are right" not in report.message
+
+
+def test_a_missing_gradient_is_told_with_its_reason():
+    report = evaluate("patchify", lambda images, size: torch.from_numpy(cut(images, size).numpy()))
+    assert report.mistake == "detaches" or "Can't call numpy()" in report.message
+
+
+def test_a_class_that_is_no_module_is_told():
+    class PatchEmbedding:
+        def __init__(self, *_):
+            pass
+
+    assert "class PatchEmbedding(nn.Module)" in evaluate("PatchEmbedding", PatchEmbedding).message

@@ -8,7 +8,7 @@ from torch import Tensor
 def to_channels_first(
     images: Shaped[Tensor, "batch height width channels"],
 ) -> Shaped[Tensor, "batch channels height width"]:
-    """Move the channel axis from last, as files store it, to where PyTorch expects it.
+    """Move the channel axis from last, as most image libraries hold it, to where PyTorch expects it.
 
     Args:
         images: (B, H, W, C), any dtype.

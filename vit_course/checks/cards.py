@@ -85,7 +85,7 @@ def pixel_table(title: str, height: int, width: int, marked: dict[tuple[int, int
             label = marked.get((row, column))
             fill = ";background:#4575b4;color:#ffffff" if label is not None else ""
             cells.append(f'<td style="{cell}{fill}">{html.escape(label or "")}</td>')
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        rows.append(f'<tr style="background:transparent">{"".join(cells)}</tr>')
     return (
         f'<div style="display:inline-block;margin-right:2em;vertical-align:top"><div>{html.escape(title)}</div>'
         f'<table style="border-collapse:collapse;margin:0">{"".join(rows)}</table></div>'

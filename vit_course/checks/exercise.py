@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from vit_course.checks.observers import Case, Observations, call, untouched_state
+from vit_course.checks.observers import Case, Observations, call, standard_state
 
 NOTEBOOK_SEED = 0
 
@@ -66,7 +67,7 @@ class Exercise:
 
     def observations(self, candidate: Callable, cases: list[Case]) -> list[Observations]:
         """What `candidate` does on each case."""
-        return self.derived(cases, [self.observe(candidate, case) for case in cases])
+        return list(Observed(self, candidate, cases))
 
     def derived(self, cases: list[Case], raw: list[Observations]) -> list[Observations]:
         """Raw observations, wherever they were made, as they are compared."""
@@ -74,15 +75,53 @@ class Exercise:
             return raw
         return [one if "raised" in one else self.derive(case, one) for case, one in zip(cases, raw, strict=True)]
 
+    def drawn(self, seed: int) -> list[Case]:
+        """The cases for a seed, the same whatever default dtype or device the notebook has set."""
+        with standard_state():
+            return self.cases(seed)
+
+    def expected_on(self, cases: list[Case]) -> list[Observations]:
+        """What the reference does.
+
+        Raises:
+            RuntimeError: it raises something else than the ValueError an exercise may ask for. Two failures alike
+                must never count as agreement.
+        """
+        seen = self.observations(self.reference, cases)
+        for case, one in zip(cases, seen, strict=True):
+            if one.get("raised", "ValueError") != "ValueError":
+                raise RuntimeError(f"the course's own {self.name} fails on {case.label}: {one}")
+        return seen
+
     @functools.cached_property
     def notebook_cases(self) -> list[Case]:
-        return self.cases(NOTEBOOK_SEED)
+        return self.drawn(NOTEBOOK_SEED)
 
     @functools.cached_property
     def expected(self) -> list[Observations]:
         """What the reference does on the cases of the notebook."""
-        with untouched_state():
-            return self.observations(self.reference, self.notebook_cases)
+        return self.expected_on(self.notebook_cases)
+
+
+class Observed(Sequence):
+    """What a candidate does on each case, observed when it is first asked for.
+
+    Most mistakes of a catalogue differ from a learner's code on the first case; the others need not be run.
+    """
+
+    def __init__(self, exercise: Exercise, candidate: Callable, cases: list[Case]) -> None:
+        self._exercise, self._candidate, self._cases = exercise, candidate, cases
+        self._seen: dict[int, Observations] = {}
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index: int) -> Observations:
+        if index not in self._seen:
+            case = self._cases[index]  # an IndexError here ends an iteration
+            raw = self._exercise.observe(self._candidate, case)
+            self._seen[index] = self._exercise.derived([case], [raw])[0]
+        return self._seen[index]
 
 
 def universal_mistakes(
@@ -117,7 +156,7 @@ def universal_mistakes(
         "prints-instead": (
             True,
             lambda run, *arguments: print(run(*arguments)),
-            "Your code prints the result and gives back `None`. Printing shows it to you; only `return` hands it on.",
+            "Your code prints something and gives back `None`. Printing only shows; end with `return …`.",
         ),
         "returns-tuple": (
             True,
@@ -158,6 +197,14 @@ def universal_mistakes(
     mistakes = {
         slug: Mistake(_wrap(reference, around), text) for slug, (fits, around, text) in wrappers.items() if fits
     }
+    if gradients:
+
+        def without_gradients(run: Callable, *arguments: Any) -> Any:
+            with torch.no_grad():
+                return run(*arguments)
+
+        variant = _wrap(reference, without_gradients)
+        mistakes["detaches"] = dataclasses.replace(mistakes["detaches"], variants=(variant,))
     if tensors:
         pair = _wrap(reference, lambda run, *arguments: (run(*arguments), None))
         mistakes["returns-tuple"] = dataclasses.replace(mistakes["returns-tuple"], variants=(pair,))

@@ -18,9 +18,11 @@ from vit_course.checks.exercise import Exercise
 from vit_course.checks.observers import Case, Observations
 
 TOLERANCE = 1e-5
+AGAIN = "output with gradients"  # of the second call
 # Bound when this module is loaded: a learner's `torch.allclose = …` then decides nothing here.
 _allclose, _isclose = torch.allclose, torch.isclose
 
+Seen = Sequence[Observations]  # one for each case
 Status = Literal["passed", "failed", "error", "unattempted"]
 
 
@@ -54,7 +56,7 @@ def judge(
     cases: list[Case],
     expected: list[Observations],
     got: list[Observations],
-    of_mistake: Callable[[Callable], list[Observations]],
+    of_mistake: Callable[[Callable], Seen],
 ) -> Report:
     """The report on observations `got`.
 
@@ -71,16 +73,27 @@ def judge(
     wrong = [i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if not agree(a, b, exercise.ignore)]
     if not wrong:
         return Report(exercise.name, "passed", f"Right on all {len(cases)} cases.", printed=printed)
-    # The plainest picture comes from numbered input, so such a case goes first where one is wrong.
-    first = min(wrong, key=lambda i: (not (cases[i].numbered and "output" in got[i]), i))
-    raised = any("raised" in b and "raised" not in a for a, b in zip(expected, got, strict=True))
+    # Code that mostly stops with an error is explained by one; else by what is easiest to see.
+    stops = [i for i in wrong if "raised" in got[i] and "raised" not in expected[i]]
+    shown = stops if 2 * len(stops) > len(wrong) else wrong
+    first = min(shown, key=lambda i: (_difficulty(cases[i], expected[i], got[i]), i))
     slug = diagnose(exercise, expected, got, of_mistake)
     if slug is None:
         message = explain(exercise, cases[first], expected[first], got[first])
     else:
         message = exercise.mistakes[slug].message
     picture = exercise.picture(cases[first], expected[first], got[first]) if exercise.picture else ""
-    return Report(exercise.name, "error" if raised else "failed", message, slug, picture, printed)
+    return Report(
+        exercise.name, "error" if first in stops and slug is None else "failed", message, slug, picture, printed
+    )
+
+
+def _difficulty(case: Case, expected: Observations, got: Observations) -> int:
+    """How hard it is to see what is wrong in a case. Plainest is a wrong number that says where it came from."""
+    right, yours = expected.get("output"), got.get("output")
+    if "output" in got and "output" in expected and not _equal(right, yours, False):
+        return 0 if case.numbered else 1
+    return 2 if "raised" not in got else 3
 
 
 def agree(
@@ -107,14 +120,14 @@ def diagnose(
     exercise: Exercise,
     expected: list[Observations],
     got: list[Observations],
-    of_mistake: Callable[[Callable], list[Observations]],
+    of_mistake: Callable[[Callable], Seen],
 ) -> str | None:
     """The slug of the catalogued mistake that does what the candidate does, or None.
 
     Looked for in three rounds, each less strict, so that a second flaw does not hide the first: the same in everything;
-    the same but for gradients and for how it raises; the same numbers wherever there are numbers, some of them wrong.
+    the same but for gradients and for what it raises; the same results wherever there are any, some of them wrong.
     """
-    if all("raised" in one for one in got):
+    if all("raised" in one and "parameters" not in one for one in got):
         return None  # nothing to recognise it by: the exception says more
     runs = []
     for slug, mistake in exercise.mistakes.items():
@@ -122,14 +135,11 @@ def diagnose(
             runs.append((slug, of_mistake(candidate)))
             if _same_in_all(exercise, runs[-1][1], got):
                 return slug
-    for same in (_same_forward, _same_numbers):
+    for same in (_same_forward, _same_results):
         for slug, run in runs:
             if same(exercise, expected, run, got):
                 return slug
     return None
-
-
-Seen = list[Observations]
 
 
 def _same_in_all(exercise: Exercise, mistake: Seen, got: Seen) -> bool:
@@ -138,26 +148,41 @@ def _same_in_all(exercise: Exercise, mistake: Seen, got: Seen) -> bool:
 
 def _same_forward(exercise: Exercise, expected: Seen, mistake: Seen, got: Seen) -> bool:
     """The same cases raise, the others agree but for gradients, and it is not only gradients that are wrong."""
-    pairs = list(zip(mistake, got, strict=True))
-    if any(("raised" in a) != ("raised" in b) for a, b in pairs) or all("raised" in b for b in got):
-        return False
-    gradients = frozenset(name for one in (*mistake, *got) for name in one if name.startswith("gradient"))
-    ignore = exercise.ignore | gradients
-    if all(agree(a, b, ignore) for a, b in zip(expected, got, strict=True)):
-        return False
-    return all("raised" in a or agree(a, b, ignore, nan_equals_nan=True) for a, b in pairs)
+    wrong = compared = False
+    for right, a, b in zip(expected, mistake, got, strict=True):
+        if ("raised" in a) != ("raised" in b):
+            return False
+        names = right.keys() | a.keys() | b.keys()
+        ignore = exercise.ignore | {name for name in names if name.startswith("gradient") or name == AGAIN}
+        # Where an exception is asked for, its type matters; elsewhere one stumble is like another.
+        stumble = "raised" in a and "raised" not in right
+        if not stumble and not agree(a, b, ignore, nan_equals_nan=True):
+            return False
+        compared |= not stumble
+        wrong |= not agree(right, b, ignore)
+    return wrong and compared
 
 
-def _same_numbers(exercise: Exercise, expected: Seen, mistake: Seen, got: Seen) -> bool:
-    """Wherever the candidate gives numbers they are the mistake's, and somewhere they are wrong."""
+def _same_results(exercise: Exercise, expected: Seen, mistake: Seen, got: Seen) -> bool:
+    """Wherever the candidate gives a result it is the mistake's, and somewhere it is wrong."""
     informative = 0
     for right, a, b in zip(expected, mistake, got, strict=True):
-        if not isinstance(b.get("output"), Tensor):
-            continue
-        if not isinstance(a.get("output"), Tensor) or not _same_values(a["output"], b["output"]):
+        if a.get("parameters") != b.get("parameters"):
             return False
-        informative += not (isinstance(right.get("output"), Tensor) and _same_values(right["output"], b["output"]))
+        if "raised" in right or "raised" in b:
+            continue
+        if not _same_result(a, b):
+            return False
+        informative += not _same_result(right, b)
     return informative > 0
+
+
+def _same_result(a: Observations, b: Observations) -> bool:
+    if a.get("kind") != b.get("kind") or ("output" in a) != ("output" in b):
+        return False
+    if isinstance(a.get("output"), Tensor):
+        return isinstance(b["output"], Tensor) and _same_values(a["output"], b["output"])
+    return a.get("output") == b.get("output")
 
 
 def _same_values(a: Tensor, b: Tensor) -> bool:
@@ -169,11 +194,14 @@ def _same_values(a: Tensor, b: Tensor) -> bool:
 # Explaining: no mistake of the catalogue fits, so say what differs first, in the learner's terms.
 
 
+ORDER = ("raised", "kind", "parameters", "changed", "output", AGAIN, "gradients")
+
+
 def explain(exercise: Exercise, case: Case, expected: Observations, got: Observations) -> str:
     """The first difference between two observations of one case, in words."""
     name = next(
         name
-        for name in ("raised", "kind", "parameters", "changed", "output", *sorted(expected | got))
+        for name in (*ORDER, *sorted(expected | got))
         if not name.startswith("_")
         and name not in exercise.ignore
         and not ((name in expected) == (name in got) and (name not in got or _equal(expected[name], got[name], False)))
@@ -185,48 +213,65 @@ def _difference(exercise: Exercise, case: Case, name: str, expected: Observation
     if name == "raised":
         return _raising(expected, got)
     if name == "kind":
-        return _wrong_kind(expected.get("kind", ""), got)
+        return _wrong_kind(exercise.name, expected.get("kind", ""), got)
     if name == "parameters":
         return _wrong_parameters(expected.get(name, ""), got.get(name, ""))
     if name == "changed":
         return f"your code changes what it was given ({got.get(name)}). Work on a new tensor instead of in place."
-    if name == "gradients":
+    if "gradients" in got:
+        said = f"`{got['gradients'].removeprefix('raised ')}: {_said(got.get('_error', ''))}`"
+        return f"the numbers are right, but when gradients are asked for your code stops with {said}."
+    if name == AGAIN:
         return (
-            "the numbers are fine, but when gradients are asked for your code stops with "
-            f"`{got[name].removeprefix('raised ')}: {_first_line(got.get('_error', ''))}`."
+            "called twice on the same input, your code gives two different results. Something is kept from call to "
+            "call, is random, or depends on whether gradients are asked for."
         )
     a, b = expected.get(name), got.get(name)
     if name.startswith("gradient of"):
         which = f"the gradient of `{name.removeprefix('gradient of ')}`"
-        if isinstance(b, str):
+        if isinstance(b, str) or (isinstance(b, Tensor) and not b.any()):
             return f"the numbers are right, but {which} is cut off: training could not reach it."
         return f"the numbers are right, but {which} is not."
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return _wrong_tensor(exercise, case, name, a, b)
-    return f"expected {a!r}, yours is {b!r}."
+    return f"expected {name} {a!r}, yours is {b!r}."
 
 
 def _raising(expected: Observations, got: Observations) -> str:
     if "raised" not in got:
-        result = got.get("output")
-        said = f"gives back {result}" if not isinstance(result, Tensor | None) else "carries on"
-        return f"a `{expected['raised']}` is asked for here, but your code {said}."
-    said = f"`{got['raised']}: {_first_line(got.get('_error', ''))}`"
+        result = got.get("output", got.get("kind"))
+        said = "carries on" if isinstance(result, Tensor) else f"gives back `{result}`"
+        asked = expected["raised"]
+        return f"a `{asked}` is asked for here, but your code {said}. Stop it with `raise {asked}(…)`."
+    error = got.get("_error", "")
+    said = f"`{got['raised']}: {_said(error)}`" if error else f"`{got['raised']}`"
     where = f", in the line `{got['_line']}`" if got.get("_line") else ""
     if "raised" in expected:
         return f"a `{expected['raised']}` is asked for here, but your code raises {said}{where}."
     during = f" while {got['_during']}" if "_during" in got else ""
-    return f"your code stopped{during} with {said}{where}."
+    advice = ""
+    if "is invalid for input of size" in error:
+        advice = " Is a size written into the code? Take sizes from the shape of the input."
+    elif "view size is not compatible" in error:
+        advice = " `permute` and its like move no numbers in memory; `.reshape` can follow them, `.view` cannot."
+    return f"your code stopped{during} with {said}{where}.{advice}"
 
 
-def _wrong_kind(expected: str, got: Observations) -> str:
+def _wrong_kind(name: str, expected: str, got: Observations) -> str:
     kind, wanted = got.get("kind", ""), {"tensor": "a torch tensor", "int": "an int", "str": "a string"}
     if kind.startswith("None"):
         return "your code gives back `None`. Is a `return` missing?"
     if kind == "an object of the class":
         return "the check needs the class itself, not an object made from it: leave out the brackets behind its name."
+    if kind.endswith("which is no nn.Module"):
+        return f"calling it gives a {kind}. Write `class {name}(nn.Module):`."
     if "_pattern" in got:
-        return f"einops refuses the pattern `{got['_pattern']}`: {_first_line(got.get('_error', ''))}"
+        pattern, error = got["_pattern"], _said(got.get("_error", ""))
+        if "->" not in pattern:
+            error = "a pattern needs one `->`: left of it the axes as they are, right of it as they should be."
+        elif "without" in kind:
+            error = f"it is called with `patch_x=` and `patch_y=`, and yours is {kind}."
+        return f"einops refuses the pattern `{pattern}`: {error}"
     hint = ""
     if kind == "generator":
         hint = " Is there a `yield` in it?"
@@ -239,15 +284,20 @@ def _wrong_kind(expected: str, got: Observations) -> str:
 
 def _wrong_parameters(expected: str, got: str) -> str:
     a, b = set(expected.split("\n")) - {""}, set(got.split("\n")) - {""}
+    frozen = sorted(line for line in b if line.endswith("frozen"))
+    if frozen:
+        name = frozen[0].split(" ")[0]
+        return f"`{name}` is frozen: it asks for no gradients (`requires_grad` is False), so it would never learn."
     parts = []
+    for lines, said in ((a - b, "missing"), (b - a, "not asked for")):
+        if lines:
+            shown = ", ".join(f"`{line}`" for line in sorted(lines)[:4])
+            parts.append(f"{said}: {shown}{' and others' if len(lines) > 4 else ''}")
+    text = f"the module's parameters are not those asked for; {'; '.join(parts)}."
     if a - b:
-        parts.append("missing: " + ", ".join(f"`{line}`" for line in sorted(a - b)))
-    if b - a:
-        parts.append("not asked for: " + ", ".join(f"`{line}`" for line in sorted(b - a)))
-    return (
-        f"the module's parameters are not those asked for; {'; '.join(parts)}. They are found by name and shape, and "
-        "PyTorch sees only what is assigned to `self` in `__init__` as a module or an `nn.Parameter`."
-    )
+        text += " They are found by name and shape, and PyTorch sees only what `__init__` assigns to `self` as a "
+        text += "module or an `nn.Parameter`."
+    return text
 
 
 def _wrong_tensor(exercise: Exercise, case: Case, name: str, a: Tensor, b: Tensor) -> str:
@@ -255,10 +305,8 @@ def _wrong_tensor(exercise: Exercise, case: Case, name: str, a: Tensor, b: Tenso
     what = "the result" if name == "output" else f"`{name}`"
     if a.shape != b.shape:
         text = f"{what} should have the shape {_shape(a, axes)}; yours has {_shape(b, [])}."
-        order = next(
-            (p for p in itertools.permutations(range(a.ndim)) if a.ndim == b.ndim and a.permute(p).shape == b.shape),
-            None,
-        )
+        orders = itertools.permutations(range(a.ndim)) if a.ndim == b.ndim else ()
+        order = next((one for one in orders if a.permute(one).shape == b.shape), None)
         if order is not None and len(axes) == a.ndim and len(set(a.shape)) == a.ndim:
             text += f" The axes are there, but in another order: ({', '.join(axes[i] for i in order)})."
         return text
@@ -271,40 +319,31 @@ def _wrong_tensor(exercise: Exercise, case: Case, name: str, a: Tensor, b: Tenso
     off = ~_isclose(b, a, rtol=TOLERANCE, atol=TOLERANCE)
     first = tuple(int(i) for i in off.nonzero()[0])
     place = ", ".join(f"{axis} {i}" for axis, i in zip(axes or ["index"] * a.ndim, first, strict=True))
-    text = (
-        f"the shape is right, but {off.double().mean():.0%} of the numbers in {what} are not. The first is at {place}: "
-    )
-    source = _numbered_input(exercise, case)
-    if source is not None:
-        return (
-            text
-            + f"it should be {_came_from(source, a[first].item())}; yours is {_came_from(source, b[first].item())}."
-        )
+    text = f"the shape is right, but {off.double().mean():.0%} of the numbers in {what} are not. "
+    text += f"The first is at {place}: "
+    right, yours = (_came_from(exercise, case, value[first].item()) for value in (a, b))
+    if right and yours and right != yours:
+        return f"{text}it should be {right}; yours is {yours}."
+    if right and not yours:
+        return f"{text}it should be {right}; yours is {b[first].item():.6g}, which stands nowhere in the input."
     return text + f"expected {a[first].item():.6g}, yours is {b[first].item():.6g}."
 
 
-def _numbered_input(exercise: Exercise, case: Case) -> tuple[str, Tensor, list[str]] | None:
-    """(name, tensor, its axes) of the input whose numbers say where they came from."""
-    if not case.numbered:
-        return None
-    for name, value in (case.forward or case.inputs).items():
-        if isinstance(value, Tensor) and name in exercise.axes:
-            return name, value, exercise.axes[name].split()
-    return None
+def _came_from(exercise: Exercise, case: Case, value: float) -> str:
+    """Where in a numbered input a number stands, in words; "" if nowhere."""
+    inputs = case.forward or case.inputs
+    name = next((name for name, one in inputs.items() if isinstance(one, Tensor) and name in exercise.axes), "")
+    if not (case.numbered and name and abs(value - round(value)) < 1e-4):
+        return ""
+    if not 1 <= round(value) <= inputs[name].numel():
+        return ""
+    place = zip(exercise.axes[name].split(), origin(round(value), inputs[name].shape), strict=True)
+    return f"the number at {', '.join(f'{axis} {i}' for axis, i in place)} of `{name}`"
 
 
-def _came_from(source: tuple[str, Tensor, list[str]], value: float) -> str:
-    name, tensor, axes = source
-    index = round(value)
-    if abs(value - index) > 0.01 or not 0 <= index < tensor.numel():
-        return f"{value:g}, which stands nowhere in `{name}`"
-    place = origin(index, tensor.shape)
-    return f"the number at {', '.join(f'{axis} {i}' for axis, i in zip(axes, place, strict=True))} of `{name}`"
-
-
-def origin(index: int, shape: Sequence[int]) -> tuple[int, ...]:
-    """Where the number `index` stands in a numbered tensor. (`torch.unravel_index` takes seconds to import sympy.)"""
-    place = []
+def origin(number: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """Where `number` stands in a tensor numbered 1, 2, 3, … (`torch.unravel_index` takes seconds to import sympy.)"""
+    index, place = number - 1, []
     for size in reversed(shape):
         index, position = divmod(index, size)
         place.append(position)
@@ -321,5 +360,7 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _first_line(text: str) -> str:
-    return text.strip().split("\n")[0][:300]
+def _said(text: str) -> str:
+    """An error's first line and, where there are more, its last: einops gives the reason there."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " … ".join(line[:300] for line in (lines[:1] + lines[-1:] if len(lines) > 1 else lines))

@@ -13,9 +13,9 @@ import torch
 
 from vit_course.checks.cards import Card, show
 from vit_course.checks.catalogue import exercises
-from vit_course.checks.exercise import Exercise
+from vit_course.checks.exercise import Exercise, Observed
 from vit_course.checks.judge import Report, judge
-from vit_course.checks.observers import Observations, untouched_state
+from vit_course.checks.observers import type_name, untouched_state
 from vit_course.checks.record import record
 
 
@@ -34,27 +34,28 @@ def evaluate(name: str, candidate: Any) -> Report:
     """
     exercise = _exercise(name)
     if not callable(candidate):
-        given = "None" if candidate is None else f"a `{type(candidate).__name__}`"
+        given = "None" if candidate is None else f"a `{type_name(candidate)}`"
         message = f"The check needs `{name}` itself, to try it out, but was given {given}."
         return Report(name, "failed", f"{message} Write `check({name})`, without calling it.")
     with untouched_state():
         torch.set_num_threads(1)  # the tensors are small: handing them out to threads takes longer than the work
-        cases, expected = exercise.notebook_cases, exercise.expected
-        got = exercise.observations(candidate, cases)
         try:
-            return judge(exercise, cases, expected, got, lambda mistake: _observations(exercise, mistake))
-        except Exception as error:  # an odd result must not stop a lesson
-            return Report(name, "error", f"The result cannot be compared: {type(error).__name__}: {error}")
+            cases, expected = exercise.notebook_cases, exercise.expected  # before the candidate can touch anything
+            got = exercise.observations(candidate, cases)
+            return judge(exercise, cases, expected, got, lambda mistake: _observed(exercise, mistake))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an odd result must not stop a lesson
+            said = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else type(error).__name__
+            return Report(name, "error", f"The result cannot be compared ({said}). Give back an ordinary value.")
 
 
-_OF_MISTAKES: dict[Callable, list[Observations]] = {}
+_OF_MISTAKES: dict[Callable, Observed] = {}
 
 
-def _observations(exercise: Exercise, mistake: Callable) -> list[Observations]:
-    """Observed once: a learner who tries again does not wait for the whole catalogue."""
-    if mistake not in _OF_MISTAKES:
-        _OF_MISTAKES[mistake] = exercise.observations(mistake, exercise.notebook_cases)
-    return _OF_MISTAKES[mistake]
+def _observed(exercise: Exercise, mistake: Callable) -> Observed:
+    """Observed once: a learner who tries again does not wait for the catalogue."""
+    return _OF_MISTAKES.setdefault(mistake, Observed(exercise, mistake, exercise.notebook_cases))
 
 
 def check(candidate: Any, name: str | None = None) -> Any:

@@ -10,13 +10,16 @@ compared.
 from __future__ import annotations
 
 import contextlib
+import dis
 import io
 import random
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +28,7 @@ from torch import Tensor, nn
 
 Observations = dict[str, Any]
 MAX_PRINTED = 4000
+COURSE = str(Path(__file__).resolve().parents[1])
 _equal = torch.equal  # bound now: a candidate that patches torch changes nothing here
 
 
@@ -56,18 +60,20 @@ class Case:
 class _Printed(io.TextIOBase):
     """Keeps the beginning of what is printed, so that an endless print does not fill the memory."""
 
+    encoding = "utf-8"  # some code asks a stream for it
+
     def __init__(self) -> None:
         self.text = ""
 
     def write(self, text: str) -> int:
         if len(self.text) < MAX_PRINTED:
-            self.text += str(text)[: MAX_PRINTED - len(self.text)]
+            self.text += _printable(str(text))[: MAX_PRINTED - len(self.text)]
         return len(text)
 
 
 @contextlib.contextmanager
 def untouched_state() -> Iterator[None]:
-    """Restores what a candidate may leave changed: random states, grad mode, default dtype and device, streams."""
+    """Restores what a candidate may leave changed: random states, grad mode, defaults, threads, warnings, streams."""
     numpy = sys.modules.get("numpy")
     python_state, torch_state = random.getstate(), torch.get_rng_state()
     numpy_state = numpy.random.get_state() if numpy else None
@@ -75,7 +81,8 @@ def untouched_state() -> Iterator[None]:
     grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
     streams, threads = (sys.stdout, sys.stderr), torch.get_num_threads()
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
         sys.stdout, sys.stderr = streams
         torch.set_grad_enabled(grad)
@@ -97,19 +104,24 @@ def _default_device(device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def _standard_state(printed: _Printed) -> Iterator[None]:
-    """The same conditions for every call: seed, float32, CPU, gradients on, printing caught."""
+def standard_state(printed: io.TextIOBase | None = None, seed: int = 0) -> Iterator[None]:
+    """The same conditions whatever the notebook has set: random states from `seed`, float32, CPU, gradients on.
+
+    Printing goes to `printed`, or is dropped.
+    """
+    printed = _Printed() if printed is None else printed
     with (
         untouched_state(),
         torch.inference_mode(False),
+        torch.autocast("cpu", enabled=False),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(_Printed()),  # warnings are not what a learner printed
     ):
         torch.set_grad_enabled(True)
         torch.set_default_dtype(torch.float32)
         _default_device(torch.device("cpu"))
-        torch.default_generator.manual_seed(0)
-        random.seed(0)
+        torch.default_generator.manual_seed(seed)
+        random.seed(seed)
         yield
 
 
@@ -139,16 +151,20 @@ def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observati
             return {"kind": "an object of the class"}
         module = candidate(**case.inputs) if case.keyword else candidate(*case.inputs.values())
         if not isinstance(module, nn.Module):
-            return {"kind": _kind(module, printed)}
+            return {"kind": f"`{type_name(module)}`, which is no nn.Module"}
         modules.append(module)
-        parameters = dict(module.named_parameters())
+        parameters = _parameters(module, case.state)
         shapes = {name: tuple(value.shape) for name, value in parameters.items()}
+        listed = [
+            f"{name} {shape}{'' if parameters[name].requires_grad else ', frozen'}"
+            for name, shape in sorted(shapes.items())
+        ]
         module.to(next((t.dtype for t in case.state.values()), torch.float32)).train(case.train)
         with torch.no_grad():
             for name, value in case.state.items():
                 if shapes.get(name) == tuple(value.shape):
                     parameters[name].copy_(value)
-        return {"parameters": "\n".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))}
+        return {"parameters": "\n".join(listed)}
 
     seen |= _guarded(build, printed)
     if not modules:
@@ -156,6 +172,18 @@ def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observati
     # `module.to` may have put new tensors in place of the old ones, so they are read again.
     seen |= _observe(lambda inputs: modules[0](*inputs.values()), case.forward, case, modules[0])
     return seen
+
+
+def _parameters(module: nn.Module, asked_for: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
+    """Parameters by name. One that has several names goes by the one asked for, else by its first."""
+    named = dict(module.named_parameters(remove_duplicate=False))
+    chosen = {name: named[name] for name in asked_for if name in named}
+    seen = {id(value) for value in chosen.values()}
+    for name, value in named.items():
+        if id(value) not in seen:
+            chosen[name] = value
+            seen.add(id(value))
+    return chosen
 
 
 def build_conv(candidate: Callable[..., nn.Conv2d], case: Case) -> Observations:
@@ -173,8 +201,11 @@ def build_conv(candidate: Callable[..., nn.Conv2d], case: Case) -> Observations:
         if isinstance(conv, nn.Conv2d):
             with torch.no_grad():
                 seen["output"] = _plain(conv(case.forward["images"].clone()))
+        elif isinstance(conv, Tensor):
+            seen["output"] = _plain(conv)
         same = _equal(projection.weight, weight) and _equal(projection.bias, bias)
-        return seen | {"changed": "" if same else "projection"}
+        trainable = projection.weight.requires_grad and projection.bias.requires_grad
+        return seen | {"changed": "" if same else "projection", "projection is trainable": trainable}
 
     return _guarded(run, printed)
 
@@ -191,10 +222,12 @@ def use_pattern(candidate: Callable[[], str], case: Case) -> Observations:
         try:
             output = rearrange(case.inputs["images"].clone(), pattern, **sides)
         except Exception as error:  # EinopsError is not exported under one name in all versions
-            named = "patch_x" in pattern and "patch_y" in pattern
-            kind = "a pattern that einops refuses" if named else "a pattern without `patch_x` and `patch_y`"
-            return {"kind": kind, "_error": str(error), "_pattern": pattern}
-        return {"kind": "str", "output": output, "_pattern": pattern}
+            missing = [side for side in sides if side not in pattern]
+            kind = "a pattern that einops refuses"
+            if missing and "->" in pattern:
+                kind = f"a pattern without {' and '.join(f'`{side}`' for side in missing)}"
+            return {"kind": kind, "_error": str(error), "_pattern": _printable(pattern)}
+        return {"kind": "str", "output": output, "_pattern": _printable(pattern)}
 
     return _guarded(run, printed)
 
@@ -202,7 +235,7 @@ def use_pattern(candidate: Callable[[], str], case: Case) -> Observations:
 def _observe(
     run: Callable[[Mapping[str, Any]], Any], inputs: Mapping[str, Any], case: Case, module: nn.Module | None = None
 ) -> Observations:
-    """Call twice: once as a user would, once with gradients asked for."""
+    """Call twice: once without gradients, as when a trained model is used, and once with gradients asked for."""
     printed = _Printed()
     tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
 
@@ -213,7 +246,8 @@ def _observe(
     def plain_call() -> Observations:
         arguments = fresh()
         given = dict(arguments)
-        result = run(arguments)
+        with torch.no_grad():
+            result = run(arguments)
         changed = [name for name in tensors if not _identical(given[name], tensors[name])]
         kind = _kind(result, printed)
         seen: Observations = {"kind": kind, "changed": ", ".join(changed)}
@@ -228,39 +262,51 @@ def _observe(
             # Not the leaf itself: autograd forbids to change a leaf in place, and `changed` has judged that already.
             arguments[name] = strided(leaf) if case.strided else leaf.clone()
         if module is not None:
-            leaves |= dict(module.named_parameters())
+            parameters = _parameters(module, case.state)
+            leaves |= {name: value for name, value in parameters.items() if value.requires_grad}
         result = run(arguments)
         names = [f"gradient of {name}" for name in leaves]
-        if not isinstance(result, Tensor) or not result.is_floating_point():
-            return {}
+        if type(result) not in (Tensor, nn.Parameter):
+            return {"output with gradients": _kind(result, printed)}
+        seen = {"output with gradients": _plain(result)}
+        if not result.is_floating_point():
+            return seen
         if not result.requires_grad:
-            return dict.fromkeys(names, "cut off")
+            return seen | dict.fromkeys(names, "cut off")
         # A plain sum would hide mistakes: after a LayerNorm its gradient is zero.
         direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(1), dtype=result.dtype)
         gradients = torch.autograd.grad((result * direction).sum(), list(leaves.values()), allow_unused=True)
-        return {
+        return seen | {
             name: torch.zeros_like(leaf) if gradient is None else _plain(gradient)
             for name, leaf, gradient in zip(names, leaves.values(), gradients, strict=True)
         }
 
-    seen = _guarded(plain_call, printed)
+    seen = _guarded(plain_call, printed, seed=1)
     if seen.get("kind") == "tensor" and any(value.is_floating_point() for value in tensors.values()):
-        gradients = _guarded(gradient_call, _Printed())
+        gradients = _guarded(gradient_call, _Printed(), seed=2)
         if "raised" in gradients:
             gradients = {"gradients": f"raised {gradients['raised']}", "_error": gradients["_error"]}
         seen |= gradients
     return seen
 
 
-def _guarded(observe: Callable[[], Observations], printed: _Printed) -> Observations:
-    """Run an observation; an exception becomes one too. Only KeyboardInterrupt passes."""
+def _guarded(observe: Callable[[], Observations], printed: _Printed, seed: int = 0) -> Observations:
+    """Run an observation; an exception becomes one too. Only KeyboardInterrupt passes.
+
+    Each step of a case has a seed of its own: a layer made anew at each call then gets new random weights.
+    """
     try:
-        with _standard_state(printed):
+        with standard_state(printed, seed):
             seen = observe()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and what test runners raise are no Exception
-        seen = _describe(error)
+        try:
+            seen = _describe(error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # an exception can be written so that even looking at it raises
+            seen = {"raised": type_name(error), "_error": "(its message cannot be printed)"}
     if printed.text:
         seen["_printed"] = printed.text
     return seen
@@ -268,25 +314,43 @@ def _guarded(observe: Callable[[], Observations], printed: _Printed) -> Observat
 
 def _describe(error: BaseException) -> Observations:
     """An exception as words: its type, what it says and the line of the learner's code it came from."""
-    try:
-        message = str(error)
-    except Exception:
-        message = "(its message cannot be printed)"
     # A subclass of ValueError is as good as ValueError where one is asked for.
-    name = "ValueError" if isinstance(error, ValueError) else type(error).__name__
-    frames = [entry for entry in traceback.extract_tb(error.__traceback__) if entry.filename != __file__]
-    own = [entry for entry in frames if not _is_library(entry.filename)]
-    seen: Observations = {"raised": name, "_error": message[:1000]}
+    name = "ValueError" if isinstance(error, ValueError) else type_name(error)
+    seen: Observations = {"raised": name, "_error": _printable(str(error))[:1000]}
+    frames = [
+        (frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename != __file__
+    ]
+    own = [frame for frame, _ in frames if not _is_library(frame.f_code.co_filename)]
     if own:
-        seen["_line"], seen["_line_number"] = own[-1].line or "", own[-1].lineno
-    if isinstance(error, NotImplementedError) and own and own[-1] is frames[-1]:
-        # Raised by the learner's own code: an untouched stub. torch raises it too, from its own files.
+        entries = traceback.extract_tb(error.__traceback__)
+        own_entries = [one for one in entries if one.filename != __file__ and not _is_library(one.filename)]
+        seen["_line"] = own_entries[-1].line or ""
+    if isinstance(error, NotImplementedError) and own and own[-1] is frames[-1][0] and _ends_in_raise(error):
+        # Raised by the learner's own code: an untouched stub. torch raises it too, for what it cannot do.
         seen["_stub"] = True
     return seen
 
 
+def _ends_in_raise(error: BaseException) -> bool:
+    """Whether a `raise` statement in Python raised it. Functions written in C leave no frame of their own."""
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    return dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == "RAISE_VARARGS"
+
+
 def _is_library(filename: str) -> bool:
-    return "site-packages" in filename or "dist-packages" in filename or filename.startswith("<frozen")
+    """Not the learner's own: installed packages, the course, Python itself."""
+    parts = ("site-packages", "dist-packages", COURSE, "<frozen")
+    return any(part in filename for part in parts)
+
+
+def type_name(thing: Any) -> str:
+    return type.__dict__["__name__"].__get__(type(thing))  # a metaclass may have its own idea of `__name__`
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _kind(result: Any, printed: _Printed) -> str:
@@ -295,22 +359,22 @@ def _kind(result: Any, printed: _Printed) -> str:
         return "None after printing" if printed.text.strip() else "None"
     if type(result) in (Tensor, nn.Parameter):  # not isinstance: a subclass may override what `==` means
         return "tensor"
-    if isinstance(result, bool):
-        return "bool"
-    if isinstance(result, Integral):
-        return "int"
-    if isinstance(result, Real):
-        return "float"
+    for kind, types in (("bool", bool), ("int", Integral), ("float", Real), ("str", str)):
+        if isinstance(result, types):
+            return kind
     if isinstance(result, tuple | list):
-        return f"{type(result).__name__} of {len(result)}"
-    return type(result).__name__
+        return f"{type_name(result)} of {len(result)}"
+    name = type_name(result)
+    return f"object called {name}" if name in ("tensor", "bool", "int", "float", "str") else name
 
 
 def _plain(result: Any) -> Any:
     """A value that shares nothing with the learner's code."""
     if isinstance(result, Tensor):
         return torch.Tensor.detach(result).to("cpu", copy=True)
-    if isinstance(result, bool | str):
+    if isinstance(result, str):
+        return str.__str__(result)[:MAX_PRINTED]
+    if isinstance(result, bool):
         return result
     return int(result) if isinstance(result, Integral) else float(result)
 

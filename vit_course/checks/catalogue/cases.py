@@ -34,8 +34,8 @@ class Draw:
 
 
 def numbered(*shape: int) -> Tensor:
-    """0, 1, 2, … in the given shape: each number says where it came from."""
-    return torch.arange(torch.Size(shape).numel(), dtype=torch.float32).reshape(shape)
+    """1, 2, 3, … in the given shape: each number says where it came from, and 0 says that it came from nowhere."""
+    return torch.arange(1, torch.Size(shape).numel() + 1, dtype=torch.float32).reshape(shape)
 
 
 def image_grids(seed: int) -> list[tuple[str, Tensor, int, dict[str, Any]]]:
@@ -59,10 +59,15 @@ def image_grids(seed: int) -> list[tuple[str, Tensor, int, dict[str, Any]]]:
         ("", *images(3, torch.float64), {}),
         ("not contiguous in memory, ", *images(3), {"strided": True}),
         ("", *images(3, batch=(1,)), {}),
+        ("", *images(2, batch=(9, 11)), {}),
+        ("", *images(4), {}),
         ("", draw.normal(2, 3, 32, 32), 4, {}),
+        # The same sizes again, with other numbers: a result kept from the last call shows.
+        ("again, ", draw.normal(2, 3, 32, 32), 4, {}),
         ("", draw.normal(3, 3, 32, 48), 16, {}),
         ("", draw.normal(2, 3, 16, 40), 8, {}),
         ("", draw.normal(2, 3, 4, 5), 1, {}),
+        ("", draw.normal(2, 3, 6, 6), 6, {}),
     ]
 
 

@@ -23,6 +23,9 @@ def _channels_cases(seed: int) -> list[Case]:
         ("", draw.normal(*sizes(1)), {}),
         ("", draw.normal(*sizes(3, (1,))), {}),
         ("", draw.normal(2, 6, 6, 3), {}),
+        ("again, ", draw.normal(2, 6, 6, 3), {}),  # the same sizes: a result kept from the last call shows
+        ("", draw.normal(*sizes(4, (9, 11))), {}),
+        ("", draw.normal(2, 3, 5, 2), {}),  # as high as there are channels elsewhere
         ("", draw.normal(*sizes(3), dtype=torch.float64), {}),
         ("not contiguous in memory, ", draw.normal(*sizes(3)), {"strided": True}),
     ]
@@ -77,6 +80,16 @@ TO_CHANNELS_FIRST = Exercise(
             "Only the first image comes back. Keep the batch axis: all images at once.",
             (lambda x: x[0].permute(2, 0, 1),),
         ),
+        "all-reversed": Mistake(
+            lambda x: x.permute(3, 2, 1, 0),
+            "All four axes are in the opposite order. The batch stays first and height stays before width; only the "
+            "channels move.",
+            (lambda x: x.permute(0, 3, 2, 1).transpose(0, 1),),
+        ),
+        "drops-channels": Mistake(
+            lambda x: x[..., :3].permute(0, 3, 1, 2),
+            "Only the first three channels come back. Images may have four, with transparency.",
+        ),
         "channels-reversed": Mistake(
             lambda x: x.flip(-1).permute(0, 3, 1, 2),
             "The axes are right, but red and blue have changed places. Keep the channels in their order.",
@@ -104,6 +117,9 @@ def _pool_cases(seed: int) -> list[Case]:
         ("", draw.normal(*sizes(1)), {}),
         ("", draw.normal(*sizes(3, (1,))), {}),
         ("", draw.normal(2, 3, 8, 8), {}),
+        ("again, ", draw.normal(2, 3, 8, 8), {}),
+        ("", draw.normal(*sizes(4, (9, 11))), {}),
+        ("", draw.normal(3, 2, 2, 2), {}),
         ("", draw.normal(*sizes(3), dtype=torch.float64), {}),
         ("not contiguous in memory, ", draw.normal(*sizes(3)), {"strided": True}),
     ]
@@ -138,10 +154,14 @@ AVERAGE_POOL_2X2 = Exercise(
             lambda x: F.avg_pool2d(x, 2) * 4,
             "Each block gives the sum of its four pixels. Divide by four, or take the mean.",
         ),
+        "divides-by-two": Mistake(
+            lambda x: F.avg_pool2d(x, 2) * 2,
+            "The sum of the four pixels is divided by two. There are four of them.",
+        ),
         "skips-pixels": Mistake(
             lambda x: x[..., ::2, ::2],
             "Every other pixel is dropped and nothing is averaged. Each new pixel should be the mean of a 2 × 2 block.",
-            (lambda x: x[..., 1::2, 1::2],),
+            (lambda x: x[..., 1::2, 1::2], lambda x: x[..., ::2, 1::2], lambda x: x[..., 1::2, ::2]),
         ),
         "far-apart": Mistake(
             lambda x: reduce(x, "b c (k h) (l w) -> b c h w", "mean", k=2, l=2),
@@ -177,7 +197,11 @@ AVERAGE_POOL_2X2 = Exercise(
         "rounds": Mistake(
             lambda x: F.avg_pool2d(x, 2).floor(),
             "The means are rounded to whole numbers. Use `/`, not `//`, and keep the fractions.",
-            (lambda x: F.avg_pool2d(x, 2).round(), lambda x: F.avg_pool2d(x, 2).trunc()),
+            (
+                lambda x: F.avg_pool2d(x, 2).round(),
+                lambda x: F.avg_pool2d(x, 2).trunc(),
+                lambda x: F.avg_pool2d(x, 2).ceil(),
+            ),
         ),
         **universal_mistakes(average_pool_2x2),
     },

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from vit_course.checks.cards import pixel_table
-from vit_course.checks.catalogue.cases import Draw, describe_images, image_grids, patch_cases
+from vit_course.checks.catalogue.cases import Draw, describe_images, image_grids, numbered, patch_cases
 from vit_course.checks.exercise import Exercise, Mistake, universal_mistakes
 from vit_course.checks.judge import origin
 from vit_course.checks.observers import Case, Observations, use_pattern
@@ -22,12 +21,14 @@ LARGEST_PICTURE = 24
 
 def _num_patches_cases(seed: int) -> list[Case]:
     draw = Draw(seed)
-    fitting = [(224, 224, 16), (32, 32, 4)]
+    fitting = [(224, 224, 16), (224, 224, 8), (224, 224, 14), (32, 32, 4), (16, 16, 16), (16, 48, 16), (5, 7, 1)]
     for _ in range(4):
         rows, columns, size = draw.sizes(rows=range(2, 9), columns=range(2, 9), size=range(2, 17))
         fitting.append((rows * size, columns * size, size))
     # 8 × 18 pixels are as many as one patch of 12 × 12 has: a check of the area alone is fooled.
     odd = [(30, 32, 4), (32, 30, 4), (8, 18, 12), (18, 8, 12)]
+    # Both sides wrong by as much, by amounts that cancel, by chance, and images smaller than a patch.
+    odd += [(30, 30, 4), (30, 34, 4), (31, 33, 4), (24, 24, 16), (8, 24, 12), (7, 9, 4), (4, 4, 8)]
     rows, columns, size = draw.sizes(rows=range(2, 9), columns=range(2, 9), size=range(3, 17))
     odd += [(rows * size + 1, columns * size, size), (rows * size, columns * size - 1, size)]
     return [
@@ -69,6 +70,17 @@ def _area(height: int, width: int, patch_size: int) -> int:
     return height * width // patch_size**2
 
 
+def _raising(error: type[Exception]) -> Callable[[int, int, int], int]:
+    """A right count that raises another exception than the one asked for."""
+
+    def run(height: int, width: int, patch_size: int) -> int:
+        if height % patch_size or width % patch_size:
+            raise error("sizes do not fit")
+        return (height // patch_size) * (width // patch_size)
+
+    return run
+
+
 NUM_PATCHES = Exercise(
     name="num_patches",
     lesson="01",
@@ -87,7 +99,12 @@ NUM_PATCHES = Exercise(
         "square-only": Mistake(
             _checked(lambda h, w, p: (h // p) ** 2),
             "That is right for square images. Count rows and columns of patches separately.",
-            (_checked(lambda h, w, p: (w // p) ** 2), _unless(lambda h, w, p: h != w or h % p != 0)),
+            (
+                _checked(lambda h, w, p: (w // p) ** 2),
+                _unless(lambda h, w, p: h != w or h % p != 0),
+                lambda h, w, p: (h // p) ** 2,
+                lambda h, w, p: (w // p) ** 2,
+            ),
         ),
         "float": Mistake(
             _checked(lambda h, w, p: (h / p) * (w / p)),
@@ -125,17 +142,47 @@ NUM_PATCHES = Exercise(
             _unless(lambda h, w, p: h % p != 0 and w % p != 0),
             "You refuse an image only when both sides do not fit. One is enough: `or`, not `and`.",
         ),
+        "compares-remainders": Mistake(
+            _unless(lambda h, w, p: h % p != w % p),
+            "You compare the two remainders. An image of 30 × 30 leaves 2 over on both sides with patches of 4, and "
+            "passes. Each remainder has to be 0.",
+        ),
+        "checks-sum": Mistake(
+            _unless(lambda h, w, p: (h + w) % p != 0),
+            "You check the sum of the sides. 30 + 34 is a multiple of 4, yet neither side is. Check each side.",
+        ),
+        "returns-instead-of-raising": Mistake(
+            lambda h, w, p: None if h % p or w % p else (h // p) * (w // p),
+            "When the sizes do not fit you return something, and whoever called may not notice. `raise ValueError(…)` "
+            "instead.",
+            (
+                lambda h, w, p: -1 if h % p or w % p else (h // p) * (w // p),
+                lambda h, w, p: 0 if h % p or w % p else (h // p) * (w // p),
+                lambda h, w, p: False if h % p or w % p else (h // p) * (w // p),
+                lambda h, w, p: ValueError("sizes do not fit") if h % p or w % p else (h // p) * (w // p),
+                lambda h, w, p: print("sizes do not fit") if h % p or w % p else (h // p) * (w // p),
+            ),
+        ),
+        "other-exception": Mistake(
+            _raising(Exception),
+            "You stop it, but with another exception. A `ValueError` is asked for: it says that an argument has a bad "
+            "value, and callers can catch just that.",
+            (_raising(RuntimeError), _raising(TypeError)),
+        ),
         "one-row": Mistake(
             _checked(lambda h, w, p: h * w // p),
             "You divide by the patch size once. A patch covers patch size × patch size pixels.",
+            (lambda h, w, p: h * w // p,),
         ),
         "counts-cls": Mistake(
             _checked(lambda h, w, p: (h // p) * (w // p) + 1),
             "That is one too many. The CLS token comes in lesson 03; here only the patches are counted.",
+            (lambda h, w, p: (h // p) * (w // p) + 1,),
         ),
         "returns-grid": Mistake(
             _checked(lambda h, w, p: (h // p, w // p)),
             "Those are the rows and columns of patches. Asked for is how many patches that makes: multiply them.",
+            (lambda h, w, p: (h // p, w // p),),
         ),
         **universal_mistakes(num_patches, gradients=False, dtypes=False, layouts=False, tensors=False),
     },
@@ -154,6 +201,11 @@ def _rows_and_columns_mixed_up(images: Tensor, size: int) -> Tensor:
     batch, channels, height, width = images.shape
     cut = images.reshape(batch, channels, width // size, size, height // size, size)
     return rearrange(cut, "b c h p1 w p2 -> b (h w) (p1 p2 c)")
+
+
+def _without_last(images: Tensor, size: int) -> Tensor:
+    height, width = images.shape[-2:]
+    return patchify(images[..., : height - size, : width - size], size)
 
 
 def _cut_reshape(images: Tensor, size: int) -> Tensor:
@@ -179,7 +231,7 @@ def _draw_patches(case: Case, expected: Observations, got: Observations) -> str:
     for title, values in (("expected", a), ("yours", b)):
         marked: dict[tuple[int, int], str] = {}
         for place, value in enumerate(values[image, token].tolist()):
-            if value == int(value) and 0 <= value < images.numel():
+            if math.isfinite(value) and value == int(value) and 1 <= value <= images.numel():
                 _, _, row, column = origin(int(value), images.shape)
                 marked.setdefault((row, column), str(place))
         tables.append(pixel_table(f"token {token}, {title}", height, width, marked))
@@ -268,16 +320,52 @@ PATCHIFY = Exercise(
             lambda images, size: F.unfold(images, size, stride=size),
             "The last two axes have changed places: (batch, values, patches). `F.unfold` gives it that way, and with the "
             "channel first besides. Each row should be one patch.",
-            (_cut("b c (h p1) (w p2) -> b (p1 p2 c) (h w)"),),
+            (
+                _cut("b c (h p1) (w p2) -> b (p1 p2 c) (h w)"),
+                _cut("b c (h p1) (w p2) -> b (c p1 p2) (h w)"),
+            ),
         ),
         "grid-kept": Mistake(
             _cut("b c (h p1) (w p2) -> b h w (p1 p2 c)"),
             "The patches still stand in rows and columns. A sequence model wants one line of them: `(h w)`.",
+            (_cut("b c (h p1) (w p2) -> b h w (c p1 p2)"),),
         ),
         "patches-not-flattened": Mistake(
             _cut("b c (h p1) (w p2) -> b (h w) p1 p2 c"),
             "Each patch is still a little picture. Flatten it to one vector: `(p1 p2 c)`.",
-            (_cut("b c (h p1) (w p2) -> b (h w) c p1 p2"), _cut("b c (h p1) (w p2) -> b (h w) (p1 p2) c")),
+            (
+                _cut("b c (h p1) (w p2) -> b (h w) c p1 p2"),
+                _cut("b c (h p1) (w p2) -> b (h w) (p1 p2) c"),
+                _cut("b c (h p1) (w p2) -> b h w c p1 p2"),
+                _cut("b c (h p1) (w p2) -> b h w p1 p2 c"),
+                _cut("b c (h p1) (w p2) -> b c h w p1 p2"),
+            ),
+        ),
+        "channel-first-transposed": Mistake(
+            _cut("b c (h p1) (w p2) -> b (h w) (c p2 p1)"),
+            "The right pixels, but channel first, and column by column besides: `(c p2 p1)`. " + _ORDER,
+        ),
+        "patches-reversed": Mistake(
+            lambda images, size: patchify(images, size).flip(1),
+            "Each patch is right, but they come in the opposite order, the last one first.",
+        ),
+        "last-ones-missing": Mistake(
+            lambda images, size: _without_last(images, size),
+            "The last row and column of patches are missing. A loop to the end is `range(0, height, patch_size)`, without "
+            "`- patch_size`.",
+            (lambda images, size: patchify(images, size)[:, :-1],),
+        ),
+        "overlapping": Mistake(
+            lambda images, size: rearrange(
+                images.unfold(2, size, 1).unfold(3, size, 1), "b c h w p1 p2 -> b (h w) (p1 p2 c)"
+            ),
+            "The window moves one pixel at a time, so the patches overlap. It should move by a whole patch.",
+            (lambda images, size: F.unfold(images, size).transpose(1, 2),),
+        ),
+        "channels-as-patches": Mistake(
+            _cut("b c (h p1) (w p2) -> b (c h w) (p1 p2)"),
+            "Each channel became a patch of its own. A patch holds all channels of its pixels.",
+            (_cut("b c (h p1) (w p2) -> b (h w c) (p1 p2)"),),
         ),
         "batch-flattened": Mistake(
             _cut("b c (h p1) (w p2) -> (b h w) (p1 p2 c)"),
@@ -315,7 +403,7 @@ def _unpatchify_cases(seed: int) -> list[Case]:
         height, width = images.shape[-2:]
         patches = patchify(images, size)
         if options.get("numbered"):
-            patches = torch.arange(patches.numel(), dtype=torch.float32).reshape(patches.shape)
+            patches = numbered(*patches.shape)
         inputs = {"patches": patches, "patch_size": size, "height": height, "width": width}
         cases.append(Case(f"{note}the patches of {describe_images(images, size)}", inputs, **options))
     return cases
@@ -351,10 +439,10 @@ def _draw_image(case: Case, expected: Observations, got: Observations) -> str:
     for title, values in (("expected", a), ("yours", b)):
         rows = values[image, channel].tolist()
         marked = {
-            (row, column): str(int(value) // per_patch % count)
+            (row, column): str((int(value) - 1) // per_patch % count)
             for row, line in enumerate(rows)
             for column, value in enumerate(line)
-            if value == int(value) >= 0
+            if math.isfinite(value) and value == int(value) >= 1
         }
         tables.append(pixel_table(f"image {image}, {title}", height, width, marked))
     caption = f"Channel {channel}. The number says which patch the pixel was taken from."
@@ -412,6 +500,12 @@ UNPATCHIFY = Exercise(
         "channels-last": Mistake(
             lambda x, size, height, width: unpatchify(x, size, height, width).permute(0, 2, 3, 1),
             "The picture is right, but the channels stand last. PyTorch wants (batch, channels, height, width).",
+        ),
+        "one-or-three-channels": Mistake(
+            lambda x, size, height, width: unpatchify(
+                x.reshape(*x.shape[:2], size * size * (3 if x.shape[2] == 3 * size * size else 1)), size, height, width
+            ),
+            "You guess 1 or 3 channels. It is the values of a patch divided by its pixels, whatever that gives.",
         ),
         "fixed-channels": Mistake(
             lambda x, size, height, width: unpatchify(x.reshape(*x.shape[:2], size * size * 3), size, height, width),

@@ -81,6 +81,11 @@ def _new_each_call(module: nn.Module, images: Tensor) -> Tensor:
     return nn.Linear(patches.shape[-1], module.dim).to(images)(patches)
 
 
+def _new_each_call_plain(module: nn.Module, images: Tensor) -> Tensor:
+    patches = patchify(images, module.patch_size)
+    return nn.Linear(patches.shape[-1], module.dim)(patches)
+
+
 def _replaced_each_call(module: nn.Module, images: Tensor) -> Tensor:
     patches = patchify(images, module.patch_size)
     module.projection = nn.Linear(patches.shape[-1], module.dim).to(images)
@@ -100,6 +105,15 @@ def _fixed_dim(fixed: int) -> type[nn.Module]:
 
 def _normed(module: nn.Module, size: int, channels: int, dim: int) -> None:
     module.projection, module.norm = nn.Linear(size * size * channels, dim), nn.LayerNorm(dim)
+
+
+def _norm_first(module: nn.Module, size: int, channels: int, dim: int) -> None:
+    values = size * size * channels
+    module.projection, module.norm = nn.Linear(values, dim), nn.LayerNorm(values)
+
+
+def _frozen(module: nn.Module, size: int, channels: int, dim: int) -> None:
+    module.projection = nn.Linear(size * size * channels, dim).requires_grad_(False)
 
 
 def _many(module: nn.Module, size: int, channels: int, dim: int) -> None:
@@ -190,6 +204,7 @@ PATCH_EMBEDDING = Exercise(
             _with_forward(_new_each_call, lambda *_: None),
             "The layer is made anew in every `forward`, with new random weights: nothing could ever be learned. Make it "
             "once, in `__init__`, and assign it to `self.projection`.",
+            (_with_forward(_new_each_call_plain, lambda *_: None),),
         ),
         "replaced-each-call": Mistake(
             _with_forward(_replaced_each_call),
@@ -244,6 +259,27 @@ PATCH_EMBEDDING = Exercise(
                 *(_fixed_dim(fixed) for fixed in (64, 128, 256, 512, 768)),
             ),
         ),
+        "bias-forgotten": Mistake(
+            _with_forward(
+                lambda module, images: F.linear(patchify(images, module.patch_size), module.projection.weight)
+            ),
+            "`self.projection` has a bias, but `forward` uses only its weight. Call the layer as it is: "
+            "`self.projection(patches)`.",
+        ),
+        "inputs-and-outputs-swapped": Mistake(
+            _with_forward(_right, _part("projection", lambda values, _, dim: nn.Linear(dim, values))),
+            "The layer's sizes have changed places. Inputs come first: `nn.Linear(P·P·C, dim)`.",
+        ),
+        "frozen": Mistake(
+            _with_forward(_right, lambda *parts: _frozen(*parts)),
+            "The projection is frozen: its parameters ask for no gradients, so they would never learn.",
+        ),
+        "norm-first": Mistake(
+            _with_forward(
+                lambda module, images: module.projection(module.norm(patchify(images, module.patch_size))), _norm_first
+            ),
+            "There is a LayerNorm before the projection. Some libraries put one there; the ViT of the paper does not.",
+        ),
         "extra-norm": Mistake(
             _with_forward(lambda module, images: module.norm(_right(module, images)), _normed),
             "There is a LayerNorm after the projection. Some libraries put one there; the ViT of the paper does not.",
@@ -253,7 +289,10 @@ PATCH_EMBEDDING = Exercise(
             "An activation follows the projection. The embedding is linear: nothing comes after the matrix and the bias.",
             (
                 _with_forward(lambda module, images: F.relu(_right(module, images))),
-                _with_forward(lambda module, images: torch.tanh(_right(module, images))),
+                *(
+                    _with_forward(lambda module, images, function=function: function(_right(module, images)))
+                    for function in (torch.tanh, torch.sigmoid, F.silu, lambda x: F.gelu(x, approximate="tanh"))
+                ),
             ),
         ),
         "features-before-patches": Mistake(
@@ -339,6 +378,16 @@ def _spoils_linear(projection: nn.Linear, patch_size: int, in_channels: int) -> 
     return conv
 
 
+def _freezes_linear(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    return linear_to_conv(projection.requires_grad_(False), patch_size, in_channels)
+
+
+def _only_bias(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = _fresh_conv(projection, patch_size, in_channels)
+    conv.bias.data.copy_(projection.bias.data)
+    return conv
+
+
 _UNIVERSAL = universal_mistakes(linear_to_conv, gradients=False, dtypes=False, layouts=False, tensors=False)
 
 LINEAR_TO_CONV = Exercise(
@@ -396,6 +445,7 @@ LINEAR_TO_CONV = Exercise(
         "weights-not-copied": Mistake(
             _fresh_conv,
             "The convolution has the right shape, but its weights are still random. Copy the Linear's into it.",
+            (_only_bias,),
         ),
         "returns-weights": Mistake(
             _weights_only,
@@ -409,6 +459,11 @@ LINEAR_TO_CONV = Exercise(
         "changes-linear": Mistake(
             _spoils_linear,
             "The convolution is right, but the Linear was changed on the way. Copy its weights; leave it as it was.",
+        ),
+        "freezes-linear": Mistake(
+            _freezes_linear,
+            "The convolution is right, but the Linear you were given no longer asks for gradients, so it would never "
+            "learn again. Put the copying under `with torch.no_grad():` instead.",
         ),
         **_UNIVERSAL,
     },

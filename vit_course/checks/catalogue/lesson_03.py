@@ -13,7 +13,8 @@ from vit_course.checks.observers import Case
 from vit_course.embeddings import pool, prepend_cls_token
 
 
-def _token_cases(seed: int) -> list[tuple[str, Tensor, dict]]:
+def _token_cases(seed: int, fewest: int) -> list[tuple[str, Tensor, dict]]:
+    """(label, tokens, options of `Case`); one case has only the `fewest` tokens that make sense."""
     draw = Draw(seed + 4)
 
     def sizes(batch: tuple[int, ...] = (2, 3, 5)) -> list[int]:
@@ -25,7 +26,9 @@ def _token_cases(seed: int) -> list[tuple[str, Tensor, dict]]:
         ("", draw.normal(*sizes((1,))), {}),
         ("", draw.normal(*sizes((7, 13))), {}),
         ("", draw.normal(4, 8, 8), {}),
+        ("again, ", draw.normal(4, 8, 8), {}),  # the same sizes: a result kept from the last call shows
         ("", draw.normal(6, 6, 6), {}),
+        ("", draw.normal(3, fewest, 5), {}),
         ("", draw.normal(*sizes(), dtype=torch.float64), {}),
         ("not contiguous in memory, ", draw.normal(*sizes()), {"strided": True}),
     ]
@@ -34,7 +37,7 @@ def _token_cases(seed: int) -> list[tuple[str, Tensor, dict]]:
 def _prepend_cases(seed: int) -> list[Case]:
     draw = Draw(seed + 5)
     cases = []
-    for note, tokens, options in _token_cases(seed):
+    for note, tokens, options in _token_cases(seed, fewest=1):
         cls_token = draw.normal(1, 1, tokens.shape[-1], dtype=tokens.dtype)
         cases.append(Case(note + describe_tokens(tokens), {"tokens": tokens, "cls_token": cls_token}, **options))
     return cases
@@ -100,7 +103,14 @@ PREPEND_CLS_TOKEN = Exercise(
             _made_anew(torch.randn),
             "A new random vector stands in front at each call. There is one CLS token, it is learned, and it comes in as "
             "the argument `cls_token`.",
-            (_made_anew(torch.rand), _made_anew(torch.ones)),
+            (
+                _made_anew(torch.rand),
+                _made_anew(torch.ones),
+                lambda tokens, cls_token: _cat(
+                    torch.randn(1, 1, tokens.shape[-1], dtype=tokens.dtype).expand(len(tokens), -1, -1), tokens
+                ),
+                lambda tokens, cls_token: _cat(_for_each(torch.randn_like(cls_token), tokens), tokens),
+            ),
         ),
         "batch-not-expanded": Mistake(
             lambda tokens, cls_token: _cat(cls_token, tokens),
@@ -125,6 +135,14 @@ PREPEND_CLS_TOKEN = Exercise(
             "The CLS token became one more image. Join along the axis that counts tokens, `dim=1`.",
             (lambda tokens, cls_token: _cat(tokens, cls_token.expand(1, tokens.shape[1], -1), dim=0),),
         ),
+        "second-place": Mistake(
+            lambda tokens, cls_token: _cat(tokens[:, :1], _for_each(cls_token, tokens), tokens[:, 1:]),
+            "The CLS token stands in the second place. It comes first, at index 0.",
+        ),
+        "once-per-token": Mistake(
+            lambda tokens, cls_token: _cat(cls_token.repeat(len(tokens), tokens.shape[1], 1), tokens),
+            "The CLS token is repeated once for each token. It is needed once per image.",
+        ),
         "twice": Mistake(
             lambda tokens, cls_token: _cat(_for_each(cls_token, tokens), _for_each(cls_token, tokens), tokens),
             "There are two CLS tokens. One is enough: N tokens become 1 + N.",
@@ -142,7 +160,7 @@ PREPEND_CLS_TOKEN = Exercise(
 def _pool_cases(seed: int) -> list[Case]:
     return [
         Case(f'{note}{describe_tokens(tokens)}, mode "{mode}"', {"tokens": tokens, "mode": mode}, **options)
-        for note, tokens, options in _token_cases(seed + 6)
+        for note, tokens, options in _token_cases(seed + 6, fewest=2)
         for mode in ("cls", "mean")
     ]
 
@@ -220,10 +238,24 @@ POOL = Exercise(
         "maximum": Mistake(
             _modes(_cls, lambda tokens: tokens[:, 1:].amax(dim=1)),
             "You take the largest number of each feature. That is max pooling; the mean is asked for.",
+            (_modes(_cls, lambda tokens: tokens.amax(dim=1)), _modes(_cls, lambda tokens: tokens[:, 1:].max(dim=1))),
+        ),
+        "median": Mistake(
+            _modes(_cls, lambda tokens: tokens[:, 1:].median(dim=1).values),
+            "You take the median of the patches. The mean is asked for.",
+        ),
+        "drops-first-image": Mistake(
+            _modes(_cls, lambda tokens: tokens[1:].mean(dim=1)),
+            "`tokens[1:]` leaves out the first *image*. The CLS token lies along the second axis: `tokens[:, 1:]`.",
+        ),
+        "drops-a-patch": Mistake(
+            _modes(_cls, lambda tokens: tokens[:, 2:].mean(dim=1)),
+            "The mean leaves out CLS and the first patch as well. The patches begin at index 1: `tokens[:, 1:]`.",
         ),
         "sum": Mistake(
             _modes(_cls, lambda tokens: tokens[:, 1:].sum(dim=1)),
             "You add the patches up. Divide by how many there are, or call `mean`.",
+            (_modes(_cls, lambda tokens: tokens.sum(dim=1)),),
         ),
         "keeps-axis": Mistake(
             _modes(lambda tokens: tokens[:, :1], lambda tokens: tokens[:, 1:].mean(dim=1, keepdim=True)),
