@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREY, ORANGE, to_picture
+from vit_course.plots.base import BLUE, GREEN, GREY, ORANGE, to_picture
 
 CHANNELS = (("R", "#D55E00"), ("G", "#009E73"), ("B", "#0072B2"))
 
@@ -24,7 +24,14 @@ def as_pictures(rows: Tensor, patch_size: int) -> Tensor:
 
     Returns:
         (K, C, P, P) in 0 … 1.
+
+    Raises:
+        ValueError: rows of this length are no patches of that size.
     """
+    if rows.ndim != 2 or rows.shape[1] % patch_size**2:
+        raise ValueError(
+            f"rows of shape {tuple(rows.shape)} do not hold patches of {patch_size} × {patch_size} pixels."
+        )
     scaled = rows / rows.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)
     return rearrange(scaled / 2 + 0.5, "k (p1 p2 c) -> k c p1 p2", p1=patch_size, p2=patch_size)
 
@@ -38,7 +45,12 @@ def responses(image: Tensor, names: Sequence[str], templates: Tensor, maps: Tens
         templates: (K, P·P·C).
         maps: (K, rows, columns), the answers.
         patch_size: P.
+
+    Raises:
+        ValueError: names, templates and maps are not equally many.
     """
+    if not len(names) == len(templates) == len(maps):
+        raise ValueError(f"{len(names)} names, {len(templates)} templates and {len(maps)} maps do not go together.")
     pictures = as_pictures(templates, patch_size)
     figure, axes = plt.subplots(2, len(names) + 1, figsize=(1.75 * (len(names) + 1), 3.8))
     axes[0, 0].axis("off")
@@ -67,8 +79,16 @@ def rebuilt(image: Tensor, dims: Sequence[int], rows: Sequence[tuple[str, Sequen
         image: (C, H, W).
         dims: the numbers per patch, one for each column.
         rows: (label, images (C, H, W), one for each of `dims`).
+
+    Raises:
+        ValueError: a row has more or fewer images.
     """
-    figure, axes = plt.subplots(len(rows), len(dims) + 1, figsize=(1.3 * (len(dims) + 1), 1.55 * len(rows)))
+    for label, pictures in rows:
+        if len(pictures) != len(dims):
+            raise ValueError(f"the row {label!r} needs an image for each of {list(dims)}; it has {len(pictures)}.")
+    figure, axes = plt.subplots(
+        len(rows), len(dims) + 1, figsize=(1.3 * (len(dims) + 1), 1.55 * len(rows)), squeeze=False
+    )
     for line, (label, pictures) in zip(axes, rows, strict=True):
         for axis, picture in zip(line, [*pictures, image], strict=True):
             axis.imshow(to_picture(picture), interpolation="nearest")
@@ -86,12 +106,20 @@ def lost(dims: Sequence[int], curves: Sequence[tuple[str, Sequence[float]]]) -> 
 
     Args:
         dims: the numbers per patch.
-        curves: (label, shares in 0 … 1).
+        curves: up to three of (label, shares in 0 … 1).
+
+    Raises:
+        ValueError: more than three curves.
     """
-    figure, axis = plt.subplots(figsize=(6, 3.2))
-    for (label, shares), colour, marker in zip(curves, (ORANGE, BLUE), ("s", "o"), strict=False):
-        axis.plot(dims, [100 * share for share in shares], marker=marker, color=colour, label=label)
-    axis.set(xlabel="numbers per patch, D", ylabel="variance lost, %", ylim=(0, None))
+    looks = ((ORANGE, "s", "--"), (GREEN, "^", "-."), (BLUE, "o", "-"))
+    if len(curves) > len(looks):
+        raise ValueError(f"three curves can be told apart; got {len(curves)}.")
+    figure, axis = plt.subplots(figsize=(6.5, 3.4))
+    for (label, shares), (colour, marker, line) in zip(curves, looks[-len(curves) :], strict=True):
+        axis.plot(dims, [100 * share for share in shares], line, marker=marker, color=colour, label=label)
+    axis.set_xlabel("numbers per patch, D", fontsize=11)
+    axis.set_ylabel("variance lost, %", fontsize=11)
+    axis.set_ylim(0, None)
     axis.set_xticks(list(dims))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=11)
