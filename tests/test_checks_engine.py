@@ -234,9 +234,9 @@ def test_shape_is_told_by_named_axes():
     assert "patch" in report.message and "value" in report.message and "shape" in report.message
 
 
-def test_axes_in_another_order_are_told():
+def test_axes_that_may_have_changed_places_are_told():
     report = evaluate("patchify", lambda images, size: cut(images, size).permute(2, 0, 1))
-    assert "(value, image, patch)" in report.message
+    assert "(value, image, patch)" in report.message and "changed places" in report.message
 
 
 def test_the_place_a_number_came_from_is_told():
@@ -645,3 +645,17 @@ def test_a_class_that_is_no_module_is_told():
             pass
 
     assert "class PatchEmbedding(nn.Module)" in evaluate("PatchEmbedding", PatchEmbedding).message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sizes", "said"),
+    [
+        ("b c (h p) (w p) -> b (h w) (p p c)", {"p": 2}, "use a name only once"),
+        ("b c (h 2) (w 2) -> b (h w) (2 2 c)", {}, "a plain number cannot stand for an axis"),
+        ("b c (h p) (w q) -> b (h w) (p q c)", {}, "Give the size of all names in it but one"),
+        ("b c (h p) (w q) -> b (h w) (p q c)", {"p": 1000, "q": 1000}, "h counts patches"),
+    ],
+)
+def test_what_einops_says_is_put_plainly(pattern, sizes, said):
+    report = evaluate("patchify", lambda images, size: rearrange(images, pattern, **sizes))
+    assert said in report.message, report.message

@@ -15,7 +15,7 @@ REF = "main"
 SETUP_ID, BADGE_ID = "setup", "colab"
 
 _SETUP = """\
-# Set-up. On Colab this installs the course; elsewhere it only looks whether the course is there.
+# Set-up: {what}
 import importlib.util
 import sys
 
@@ -35,8 +35,10 @@ def setup_source(repository: str = REPOSITORY, ref: str = REF) -> str:
     On Colab pip finds torch and the other large packages installed already and leaves them as they are: the course asks
     for lower bounds only.
     """
-    install = _INSTALL.format(repository=repository, ref=ref) if repository else _UNPUBLISHED
-    return _SETUP.format(install=install)
+    if not repository:
+        return _SETUP.format(what="is the course installed? If not, this says what to do.", install=_UNPUBLISHED)
+    what = "on Colab this installs the course; elsewhere it only looks whether the course is there."
+    return _SETUP.format(what=what, install=_INSTALL.format(repository=repository, ref=ref))
 
 
 def badge(notebook: str, repository: str = REPOSITORY, ref: str = REF) -> str:

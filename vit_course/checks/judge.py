@@ -237,6 +237,29 @@ def _difference(exercise: Exercise, case: Case, name: str, expected: Observation
     return f"expected {name} {a!r}, yours is {b!r}."
 
 
+# What an error message holds → what a learner can do. einops' own words come after the pattern.
+ADVICE = {
+    "is invalid for input of size": "Is a size written into the code? Take sizes from the shape of the input.",
+    "view size is not compatible": "`permute` and its like move no numbers in memory; `.reshape` can follow them, "
+    "`.view` cannot.",
+    "contains duplicate dimension": "In einops each side of the arrow may use a name only once. Give the second axis a "
+    "name of its own.",
+    "Non-unitary anonymous axes": "`rearrange` keeps every number, so a plain number cannot stand for an axis there. "
+    "Name the axis and give its size, or use `reduce` if it should disappear.",
+    "Could not infer sizes": "einops cannot tell how to split a bracket. Give the size of all names in it but one.",
+    "Unexpected identifiers on the right side": "Split on the left of the arrow. On the right, leave out what should "
+    "disappear.",
+    "Shape mismatch": "einops was given a size that does not divide an axis. In `(h p)` h counts patches and p counts "
+    "the pixels of one; the axis has h · p.",
+    "a leaf Variable that requires grad": "Write into a parameter under `with torch.no_grad():`.",
+    "cannot assign": "Wrap the tensor, `nn.Parameter(…)`, or copy into the parameter that is there: "
+    "`conv.weight.copy_(…)`.",
+    "mat1 and mat2 shapes cannot be multiplied": "An `nn.Linear(inputs, outputs)` wants `inputs` numbers on the last "
+    "axis: P·P·C for a flat patch.",
+    "before Module.__init__() call": "`__init__` has to begin with `super().__init__()`.",
+}
+
+
 def _raising(expected: Observations, got: Observations) -> str:
     if "raised" not in got:
         result = got.get("output", got.get("kind"))
@@ -249,11 +272,7 @@ def _raising(expected: Observations, got: Observations) -> str:
     if "raised" in expected:
         return f"a `{expected['raised']}` is asked for here, but your code raises {said}{where}."
     during = f" while {got['_during']}" if "_during" in got else ""
-    advice = ""
-    if "is invalid for input of size" in error:
-        advice = " Is a size written into the code? Take sizes from the shape of the input."
-    elif "view size is not compatible" in error:
-        advice = " `permute` and its like move no numbers in memory; `.reshape` can follow them, `.view` cannot."
+    advice = next((f" {text}" for part, text in ADVICE.items() if part in error), "")
     return f"your code stopped{during} with {said}{where}.{advice}"
 
 
@@ -308,7 +327,7 @@ def _wrong_tensor(exercise: Exercise, case: Case, name: str, a: Tensor, b: Tenso
         orders = itertools.permutations(range(a.ndim)) if a.ndim == b.ndim else ()
         order = next((one for one in orders if a.permute(one).shape == b.shape), None)
         if order is not None and len(axes) == a.ndim and len(set(a.shape)) == a.ndim:
-            text += f" The axes are there, but in another order: ({', '.join(axes[i] for i in order)})."
+            text += f" These are the sizes of ({', '.join(axes[i] for i in order)}): have axes changed places?"
         return text
     if a.dtype != b.dtype:
         return f"{what} should keep the dtype {_dtype(a)}; yours comes back as {_dtype(b)}."

@@ -1,7 +1,7 @@
 """Every figure the lessons show: what they share in `base`, then a file per lesson."""
 
 from vit_course.plots.base import image_row, show, to_picture, vit_map
-from vit_course.plots.cls_token import boards, learning, sequence_with_cls, vectors
+from vit_course.plots.cls_token import boards, learning, listening, sequence_with_cls, vectors
 from vit_course.plots.patches import (
     cut_apart,
     found_again,
@@ -25,6 +25,7 @@ __all__ = [
     "image_row",
     "jigsaw",
     "learning",
+    "listening",
     "lost",
     "number_origins",
     "rebuilt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -96,4 +97,37 @@ def learning(curves: Sequence[tuple[str, Sequence[float]]], chance: float, every
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=11, loc="center right")
     figure.tight_layout()
+    return figure
+
+
+def listening(rows: Sequence[tuple[str, Tensor]], size: float = 1.25) -> Figure:
+    """A column for each picture: the picture itself, weights over its patches, the patch that is their weighted mean.
+
+    Args:
+        rows: (label, what to draw). (B, C, H, W) are pictures; (B, N) are weights of the patches of a square grid,
+            dark where large, all on one scale.
+        size: of a cell, in inches.
+
+    Raises:
+        ValueError: neither pictures nor weights of a square grid.
+    """
+    for label, values in rows:
+        if values.ndim != 4 and (values.ndim != 2 or math.isqrt(values.shape[1]) ** 2 != values.shape[1]):
+            raise ValueError(f"{label!r} should be (B, C, H, W) or (B, N), N a square; got {tuple(values.shape)}.")
+    largest = max((values.max().item() for _, values in rows if values.ndim == 2), default=1)
+    columns = len(rows[0][1])
+    figsize = (size * columns + 1.5, size * 1.08 * len(rows))
+    figure, axes = plt.subplots(len(rows), columns, figsize=figsize, squeeze=False)
+    for line, (label, values) in zip(axes, rows, strict=True):
+        for axis, one in zip(line, values, strict=True):
+            axis.set(xticks=[], yticks=[])
+            if one.ndim == 3:
+                axis.imshow(to_picture(one), interpolation="nearest")
+                axis.spines[:].set_visible(False)
+            else:
+                grid = one.unflatten(0, (math.isqrt(len(one)), -1)).numpy()
+                axis.imshow(grid, cmap="Blues", vmin=0, vmax=largest, interpolation="nearest")
+                axis.set_xlabel(f"at most {one.max():.0%}", fontsize=10.5, labelpad=2)
+        line[0].set_ylabel(label, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
+    figure.tight_layout(pad=0.5)
     return figure

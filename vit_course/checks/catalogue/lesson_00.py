@@ -58,8 +58,8 @@ TO_CHANNELS_FIRST = Exercise(
         ),
         "height-width-swapped": Mistake(
             lambda x: x.transpose(1, 3),
-            "The channels come first, but rows and columns have changed places: your pictures lie on their side. "
-            "`transpose` swaps two axes; here one axis moves and the other two keep their order.",
+            "The channels are in the right place, but rows and columns have changed places: your pictures are mirrored "
+            "along their diagonal. Only the channel axis moves; height and width keep their order.",
         ),
         "moves-the-wrong-way": Mistake(
             lambda x: x.permute(0, 2, 3, 1),
@@ -167,10 +167,17 @@ AVERAGE_POOL_2X2 = Exercise(
             lambda x: reduce(x, "b c (k h) (l w) -> b c h w", "mean", k=2, l=2),
             "Pixels from opposite halves of the image are averaged, so four small pictures lie on top of each other. "
             "In `(2 h)` the 2 is the outer axis and walks in big steps; neighbours are `(h 2)`.",
-            (
-                lambda x: reduce(x, "b c (k h) (w l) -> b c h w", "mean", k=2, l=2),
-                lambda x: reduce(x, "b c (h k) (l w) -> b c h w", "mean", k=2, l=2),
-            ),
+        ),
+        "half-far-apart": Mistake(
+            lambda x: reduce(x, "b c (k h) (w l) -> b c h w", "mean", k=2, l=2),
+            "Half done: one side is split rightly, the other is not. Two halves of the image still lie on top of each "
+            "other. Write `(h 2)` and `(w 2)`: the 2 is the inner axis of both.",
+            (lambda x: reduce(x, "b c (h k) (l w) -> b c h w", "mean", k=2, l=2),),
+        ),
+        "diagonal-only": Mistake(
+            lambda x: (x[..., ::2, ::2] + x[..., 1::2, 1::2]) / 2,
+            "You average two of the four pixels of a block. All four count.",
+            (lambda x: (x[..., ::2, 1::2] + x[..., 1::2, ::2]) / 2,),
         ),
         "runs-of-four": Mistake(
             lambda x: x.reshape(*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2, 4).mean(-1),

@@ -108,7 +108,8 @@ NUM_PATCHES = Exercise(
         ),
         "float": Mistake(
             _checked(lambda h, w, p: (h / p) * (w / p)),
-            "The number is right, but it is a float, since `/` always makes one. A count is an int: use `//`.",
+            "Where the patches fit the number is right, but it is a float, since `/` always makes one. A count is an "
+            "int: use `//`.",
             (lambda h, w, p: (h / p) * (w / p),),
         ),
         "drops-remainder": Mistake(
@@ -367,6 +368,11 @@ PATCHIFY = Exercise(
             "Each channel became a patch of its own. A patch holds all channels of its pixels.",
             (_cut("b c (h p1) (w p2) -> b (h w c) (p1 p2)"),),
         ),
+        "size-given-to-the-count": Mistake(
+            lambda images, size: rearrange(images, "b c (h p1) (w p2) -> b (h w) (p1 p2 c)", h=size, w=size),
+            "You gave the patch size to the names that count patches. `p1` and `p2` are the sides of a patch: "
+            "`p1=patch_size, p2=patch_size`.",
+        ),
         "batch-flattened": Mistake(
             _cut("b c (h p1) (w p2) -> (b h w) (p1 p2 c)"),
             "The patches of all images stand in one line. Keep the batch axis: every image has its own sequence.",
@@ -422,6 +428,19 @@ def _join(pattern: str) -> Callable[[Tensor, int, int, int], Tensor]:
 def _join_square(patches: Tensor, size: int, height: int, width: int) -> Tensor:
     side = int(patches.shape[1] ** 0.5)
     return rearrange(patches, "b (h w) (p1 p2 c) -> b c (h p1) (w p2)", h=side, w=side, p1=size, p2=size)
+
+
+def _join_rows(patches: Tensor, size: int) -> Tensor:
+    """The number of rows from the square root, the columns as they come."""
+    rows = int(patches.shape[1] ** 0.5)
+    return rearrange(patches, "b (h w) (p1 p2 c) -> b c (h p1) (w p2)", h=rows, p1=size, p2=size)
+
+
+def _join_grid(patches: Tensor, size: int, rows: int, height: int, width: int) -> Tensor:
+    """Reshaped by hand with a wrong number of rows."""
+    columns = width // size
+    cut = patches.reshape(len(patches), rows, columns, size, size, -1)
+    return cut.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, rows * size, columns * size)
 
 
 def _draw_image(case: Case, expected: Observations, got: Observations) -> str:
@@ -495,7 +514,13 @@ UNPATCHIFY = Exercise(
         ),
         "square-only": Mistake(
             _join_square,
-            "Your code takes the image for a square one. Use `height` and `width`: 6 patches may be 2 × 3 or 3 × 2.",
+            "Your code takes the image for a square one. The number of rows of patches is `height // patch_size`, not a "
+            "square root: 6 patches may be 2 × 3 or 3 × 2.",
+            (
+                lambda x, size, height, width: _join_grid(x, size, int(x.shape[1] ** 0.5), height, width),
+                lambda x, size, height, width: _join_grid(x, size, height // size, height, height),
+                lambda x, size, height, width: _join_rows(x, size),
+            ),
         ),
         "channels-last": Mistake(
             lambda x, size, height, width: unpatchify(x, size, height, width).permute(0, 2, 3, 1),

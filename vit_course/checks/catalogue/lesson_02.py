@@ -388,6 +388,20 @@ def _only_bias(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.C
     return conv
 
 
+def _transposed_weight(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = linear_to_conv(projection, patch_size, in_channels)
+    with torch.no_grad():
+        conv.weight.copy_(projection.weight.T.reshape(conv.weight.shape))
+    return conv
+
+
+def _reversed_colours(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = linear_to_conv(projection, patch_size, in_channels)
+    with torch.no_grad():
+        conv.weight.copy_(conv.weight.flip(1))
+    return conv
+
+
 _UNIVERSAL = universal_mistakes(linear_to_conv, gradients=False, dtypes=False, layouts=False, tensors=False)
 
 LINEAR_TO_CONV = Exercise(
@@ -420,6 +434,15 @@ LINEAR_TO_CONV = Exercise(
             _conv_from("d (p1 c p2) -> d c p1 p2"),
             "The rows of the weight are read as `(p1 c p2)`. `patchify` writes pixels row by row, channels side by side: "
             "`(p1 p2 c)`.",
+        ),
+        "transposed-weight": Mistake(
+            _transposed_weight,
+            "The weight was transposed before it was cut up. Its rows are the filters already: (D, P·P·C). Split a row, "
+            "`d (p1 p2 c) -> d c p1 p2`.",
+        ),
+        "colours-reversed": Mistake(
+            _reversed_colours,
+            "Each filter has its red and blue exchanged. The channels keep their order.",
         ),
         "flipped": Mistake(
             lambda projection, size, channels: _flipped(projection, size, channels),

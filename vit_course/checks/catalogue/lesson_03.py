@@ -130,6 +130,12 @@ PREPEND_CLS_TOKEN = Exercise(
             "tokens, `dim=1`.",
             (lambda tokens, cls_token: _cat(tokens, cls_token.expand(len(tokens), tokens.shape[1], -1), dim=2),),
         ),
+        "dim-forgotten": Mistake(
+            lambda tokens, cls_token: _cat(_for_each(cls_token, tokens), tokens, dim=0),
+            "`torch.cat` joins along the first axis, the images, when it is not told otherwise. Tokens are counted by the "
+            "second: `dim=1`.",
+            (lambda tokens, cls_token: _cat(tokens, _for_each(cls_token, tokens), dim=0),),
+        ),
         "along-batch": Mistake(
             lambda tokens, cls_token: _cat(cls_token.expand(1, tokens.shape[1], -1), tokens, dim=0),
             "The CLS token became one more image. Join along the axis that counts tokens, `dim=1`.",
@@ -159,7 +165,12 @@ PREPEND_CLS_TOKEN = Exercise(
 
 def _pool_cases(seed: int) -> list[Case]:
     return [
-        Case(f'{note}{describe_tokens(tokens)}, mode "{mode}"', {"tokens": tokens, "mode": mode}, **options)
+        # A mean of numbered tokens is no number that came from anywhere.
+        Case(
+            f'{note}{describe_tokens(tokens)}, mode "{mode}"',
+            {"tokens": tokens, "mode": mode},
+            **(options if mode == "cls" else options | {"numbered": False}),
+        )
         for note, tokens, options in _token_cases(seed + 6, fewest=2)
         for mode in ("cls", "mean")
     ]
@@ -247,6 +258,21 @@ POOL = Exercise(
         "drops-first-image": Mistake(
             _modes(_cls, lambda tokens: tokens[1:].mean(dim=1)),
             "`tokens[1:]` leaves out the first *image*. The CLS token lies along the second axis: `tokens[:, 1:]`.",
+        ),
+        "divides-by-patches": Mistake(
+            _modes(_cls, lambda tokens: tokens.sum(dim=1) / max(1, tokens.shape[1] - 1)),
+            "You add up all tokens, CLS too, and divide by the number of patches. Leave CLS out of the sum.",
+        ),
+        "features-for-tokens": Mistake(
+            _modes(lambda tokens: tokens[:, :, 0], lambda tokens: tokens[:, :, 1:].mean(dim=2)),
+            "You take the axis of features for that of tokens. The tokens lie along the second axis: `tokens[:, 0]` and "
+            "`tokens[:, 1:].mean(dim=1)`.",
+            (_modes(_cls, lambda tokens: tokens[:, :, 1:].mean(dim=1)),),
+        ),
+        "squeezes-the-batch": Mistake(
+            _modes(lambda tokens: tokens[:, :1].squeeze(), lambda tokens: tokens[:, 1:].mean(dim=1).squeeze()),
+            "`squeeze()` drops every axis of size 1, the batch too when there is one image. Say which: `squeeze(1)`.",
+            (_modes(lambda tokens: tokens[:, :1].squeeze(), _mean),),
         ),
         "drops-a-patch": Mistake(
             _modes(_cls, lambda tokens: tokens[:, 2:].mean(dim=1)),
