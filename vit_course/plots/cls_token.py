@@ -45,7 +45,9 @@ def vectors(panels: Sequence[tuple[str, Tensor]]) -> Figure:
     figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 2.4), squeeze=False)
     limit = max(values.abs().max().item() for _, values in panels)
     for axis, (title, values) in zip(axes[0], panels, strict=True):
-        axis.imshow(values, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+        axis.imshow(
+            values.detach().numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+        )
         axis.set_title(title, fontsize=11)
         axis.set_yticks(range(len(values)), [f"image {i}" for i in range(len(values))], fontsize=10)
         axis.set_xticks([])
@@ -68,7 +70,9 @@ def boards(images: Tensor, titles: Sequence[str], weights: Tensor | None = None)
         axes[0, index].imshow(to_picture(image), interpolation="nearest")
         axes[0, index].set_title(title, fontsize=11)
         if weights is not None:
-            axes[1, index].imshow(weights[index], cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+            axes[1, index].imshow(
+                weights[index].detach().numpy(), cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
+            )
             best = divmod(int(weights[index].argmax()), weights.shape[2])
             share = weights[index].max().item()
             axes[1, index].text(best[1], best[0], f"{share:.0%}", ha="center", va="center", fontsize=10)
@@ -126,7 +130,7 @@ def listening(rows: Sequence[tuple[str, Tensor]], size: float = 1.25) -> Figure:
                 axis.spines[:].set_visible(False)
             else:
                 grid = one.unflatten(0, (math.isqrt(len(one)), -1)).numpy()
-                axis.imshow(grid, cmap="Blues", vmin=0, vmax=largest, interpolation="nearest")
+                axis.imshow(grid.detach().numpy(), cmap="Blues", vmin=0, vmax=largest, interpolation="nearest")
                 axis.set_xlabel(f"at most {one.max():.0%}", fontsize=10.5, labelpad=2)
         line[0].set_ylabel(label, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
     figure.tight_layout(pad=0.5)

@@ -62,7 +62,7 @@ def responses(image: Tensor, names: Sequence[str], templates: Tensor, maps: Tens
         axis.set_title(name, fontsize=11)
     for axis, one in zip(axes[1, 1:], maps, strict=True):
         limit = one.abs().max().item() or 1
-        drawn = axis.imshow(one, cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
+        drawn = axis.imshow(one.detach().numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
         figure.colorbar(drawn, ax=axis, orientation="horizontal", fraction=0.06, pad=0.06).ax.tick_params(labelsize=10)
     for axis in axes[:, 1:].flat:
         axis.set(xticks=[], yticks=[])
