@@ -130,7 +130,7 @@ def listening(rows: Sequence[tuple[str, Tensor]], size: float = 1.25) -> Figure:
                 axis.spines[:].set_visible(False)
             else:
                 grid = one.unflatten(0, (math.isqrt(len(one)), -1)).numpy()
-                axis.imshow(grid.detach().numpy(), cmap="Blues", vmin=0, vmax=largest, interpolation="nearest")
+                axis.imshow(grid, cmap="Blues", vmin=0, vmax=largest, interpolation="nearest")
                 axis.set_xlabel(f"at most {one.max():.0%}", fontsize=10.5, labelpad=2)
         line[0].set_ylabel(label, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
     figure.tight_layout(pad=0.5)
