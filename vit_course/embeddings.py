@@ -1,4 +1,4 @@
-"""From patches to the tokens that enter the encoder: linear projection and CLS token.
+"""From patches to the tokens that enter the encoder: linear projection, CLS token and positions.
 
 Source: Dosovitskiy et al. 2021, section 3.1, equation 1: z₀ = [x_class; x¹E; x²E; …] + E_pos.
 """
@@ -107,3 +107,63 @@ def pool(tokens: Float[Tensor, "batch 1+patches dim"], mode: Literal["cls", "mea
     if mode == "mean":
         return tokens[:, 1:].mean(dim=1)
     raise ValueError(f'pool knows the modes "cls" and "mean", got {mode!r}.')
+
+
+class LearnedPositions(nn.Module):
+    """A learned vector for each place, added to the token that stands there (ViT paper, section 3.1).
+
+    Args:
+        num_tokens: places, the CLS token's included.
+        dim: length of a token, D.
+    """
+
+    def __init__(self, num_tokens: int, dim: int) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.empty(1, num_tokens, dim).normal_(std=0.02))
+
+    def forward(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
+        return tokens + self.positions
+
+
+class FixedPositions(nn.Module):
+    """`sincos_positions`, added to the tokens; the CLS token, where there is one, gets zeros.
+
+    Args:
+        height, width: of the grid of patches.
+        dim: length of a token, D, divisible by 4.
+        cls: a CLS token stands in front.
+    """
+
+    def __init__(self, height: int, width: int, dim: int, *, cls: bool) -> None:
+        super().__init__()
+        positions = sincos_positions(height, width, dim)
+        if cls:
+            positions = torch.cat([torch.zeros(1, dim), positions])
+        self.register_buffer("positions", positions[None], persistent=False)
+
+    def forward(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
+        return tokens + self.positions
+
+
+def sincos_positions(height: int, width: int, dim: int) -> Float[Tensor, "height*width dim"]:
+    """Fixed two-dimensional positions: sines and cosines of the row, then of the column.
+
+    Each half of the features is all sines, then all cosines, of position · ω_i with ω_i = 10000^(-i / (dim/4)). The
+    one-dimensional form is that of Vaswani et al. 2017, section 3.5.
+
+    Args:
+        height, width: of the grid of patches.
+        dim: D, divisible by 4.
+
+    Returns:
+        (height·width, D), row by row, positions counted from 0.
+
+    Raises:
+        ValueError: `dim` is not divisible by 4.
+    """
+    if dim % 4:
+        raise ValueError(f"two axes of sines and cosines need a dim divisible by 4, got {dim}.")
+    omega = 10000.0 ** (-torch.arange(dim // 4) / (dim // 4))
+    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    angles = [place.reshape(-1, 1) * omega for place in (row, column)]
+    return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)

@@ -1,0 +1,76 @@
+"""Attention: every token takes from the others what it needs.
+
+Source: Vaswani et al. 2017, *Attention Is All You Need*, section 3.2; Dosovitskiy et al. 2021, appendix A.
+
+A mask is bool and True means "may attend", as in `F.scaled_dot_product_attention` (`nn.MultiheadAttention` means the
+opposite). It broadcasts to (batch, heads, queries, keys), and every query may attend to at least one key.
+"""
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+Mask = Bool[Tensor, "*#batch #queries #keys"] | None
+
+
+def scaled_dot_product_attention(
+    q: Float[Tensor, "*batch queries dim"],
+    k: Float[Tensor, "*batch keys dim"],
+    v: Float[Tensor, "*batch keys values"],
+    mask: Mask = None,
+) -> tuple[Float[Tensor, "*batch queries values"], Float[Tensor, "*batch queries keys"]]:
+    """softmax(q kᵀ / √dim) v, written out (Vaswani et al., equation 1).
+
+    Returns:
+        The output (…, queries, values) and the weights (…, queries, keys); each row of weights adds up to 1.
+    """
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = scores.softmax(dim=-1)
+    return weights @ v, weights
+
+
+class MultiHeadSelfAttention(nn.Module):
+    """Several attentions side by side, each on its own part of the features.
+
+    Args:
+        dim: length of a token, D.
+        heads: how many attentions.
+        dim_head: features of one head; D / heads if not given.
+
+    Attributes:
+        qkv: Linear(D, 3·heads·dim_head), rows q, then k, then v, the heads contiguous within each.
+        out: Linear(heads·dim_head, D).
+
+    Raises:
+        ValueError: `dim_head` is not given and `heads` does not divide `dim`.
+    """
+
+    def __init__(self, dim: int, heads: int, dim_head: int | None = None) -> None:
+        super().__init__()
+        if dim_head is None:
+            if dim % heads:
+                raise ValueError(f"dim={dim} is not divisible by heads={heads}: change one, or give dim_head.")
+            dim_head = dim // heads
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * heads * dim_head)
+        self.out = nn.Linear(heads * dim_head, dim)
+
+    def project(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "3 batch heads tokens dim_head"]:
+        """Queries, keys and values of every head."""
+        return rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
+
+    def forward(self, x: Float[Tensor, "batch tokens dim"], mask: Mask = None) -> Float[Tensor, "batch tokens dim"]:
+        """(B, T, D) → (B, T, D), by PyTorch's fused attention, which never holds the T × T weights."""
+        q, k, v = self.project(x)
+        heads = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(rearrange(heads, "b h t d -> b t (h d)"))
+
+    def weights(
+        self, x: Float[Tensor, "batch tokens dim"], mask: Mask = None
+    ) -> Float[Tensor, "batch heads tokens tokens"]:
+        """The attention weights that `forward` uses and does not keep: (B, heads, queries, keys)."""
+        q, k, v = self.project(x)
+        return scaled_dot_product_attention(q, k, v, mask)[1]
