@@ -11,8 +11,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from vit_course.authoring import NOTEBOOKS, ROOT, SOLUTIONS, lint
+from vit_course.authoring import __main__ as command
 from vit_course.authoring.generate import STUB, as_text, generate, learners_notebook, save, tidy
 from vit_course.authoring.nbgrader_layout import nbgrader_source
+from vit_course.authoring.pages import page
 from vit_course.authoring.published import BADGE_ID, badge, bring_in_step, setup_source
 from vit_course.authoring.running import WIDGET_VIEW, clean, execute, kernel_environment, run
 from vit_course.checks import exercises
@@ -216,6 +218,18 @@ def test_a_kernel_that_dies_is_said():
         assert "DeadKernelError" in run(small("import os; os._exit(1)"))
 
 
+def test_a_sliders_output_is_not_sent_back(monkeypatch):
+    """Sending it makes nbclient hang now and then; the widget's picture stays out of the cell all the same."""
+    sent = []
+    monkeypatch.setattr("nbclient.output_widget.OutputWidget.send", lambda self, *_, **__: sent.append(self))
+    notebook = small("import ipywidgets\nipywidgets.interact(lambda x: print('moved'), x=(0, 9));", "print('next')")
+    with kernel_environment(strict=False):
+        assert run(notebook) == ""
+    assert sent == []
+    texts = [[output.get("text", "") for output in cell.outputs] for cell in clean(notebook).cells]
+    assert texts == [[], ["next\n"]]
+
+
 def test_cleaning_keeps_what_a_reader_would_have_seen():
     notebook = small("train()")
     stream = [
@@ -227,7 +241,69 @@ def test_cleaning_keeps_what_a_reader_would_have_seen():
     ]
     notebook.cells[0].outputs = stream
     kinds = [output.get("text", output.output_type) for output in clean(notebook).cells[0].outputs]
-    assert kinds == [" 50%100%\n", "red\n", "display_data"]
+    assert kinds == ["100%\n", "red\n", "display_data"]
+
+
+def test_what_is_wiped_away_leaves_nothing():
+    notebook = small("train()")
+    notebook.cells[0].outputs = [new_output("stream", name="stderr", text=text) for text in ("\r 50%", "\r")]
+    assert clean(notebook).cells[0].outputs == []
+
+
+# -- pages
+
+
+def test_a_page_keeps_alt_texts_and_leads_to_its_neighbours(tmp_path):
+    notebook = solution()
+    notebook.cells[0].source += "\n[on](02_c.ipynb#here) [out](https://example.org/02_c.ipynb)"
+    notebook.cells[-1].outputs = [figure(alt='a "line" & more')]
+    made = page(notebook, "01_b", "Title", ["00_a", "01_b", "02_c"], tmp_path)
+    assert 'alt="a &#34;line&#34; &amp; more"' in made or "alt='a \"line\" &amp; more'" in made
+    assert "No description" not in made
+    assert f"data:image/png;base64,{PIXEL}" in made
+    assert made.count('<a href="00_a.html">← 00 a</a> · <a href="index.html">all lessons</a>') == 2
+    assert made.count('<a href="02_c.html">02 c →</a>') == 2
+    assert 'href="02_c.html#here"' in made and 'href="https://example.org/02_c.ipynb"' in made
+    first, last = (page(notebook, name, "Title", ["00_a", "01_b"], tmp_path) for name in ("00_a", "01_b"))
+    assert "←" not in first and "→" in first
+    assert "←" in last and "→" not in last
+
+
+# -- commands
+
+
+@pytest.fixture
+def commands(checkout, monkeypatch):
+    for name in ("solutions", "notebooks"):
+        monkeypatch.setattr(command, name.upper(), checkout / name)
+    monkeypatch.setattr(command, "ROOT", checkout)
+    return checkout
+
+
+def test_check_says_what_differs_and_writes_nothing(commands, capsys):
+    assert command.main(["notebooks", "--check"]) == 0
+    path = commands / "notebooks" / "00_small.ipynb"
+    path.write_text("{}")
+    assert command.main(["notebooks", "--check"]) == 1
+    assert "notebooks/00_small.ipynb: differs" in capsys.readouterr().out
+    assert path.read_text() == "{}"
+    path.unlink()
+    assert command.main(["lint"]) == 1
+    assert command.main(["notebooks"]) == 0
+    assert command.main(["lint"]) == 0
+
+
+def test_execute_says_what_went_wrong(commands, capsys, monkeypatch):
+    monkeypatch.setattr(lint, "LARGEST", 1000)
+    good, bad = commands / "good.ipynb", commands / "bad.ipynb"
+    save(small(*["print('x' * 500)"] * 2), good)
+    save(small("1 / 0"), bad)
+    assert command.main(["execute", str(bad), str(good)]) == 1
+    stopped, large = capsys.readouterr().out.splitlines()
+    assert stopped == "bad.ipynb: STOPPED, not saved. cell cell-0: ZeroDivisionError: division by zero"
+    assert large.startswith("good.ipynb: ") and large.endswith("make its figures smaller")
+    assert command.main(["execute", str(commands / "gone.ipynb")]) == 1
+    assert "There is no" in capsys.readouterr().err
 
 
 # -- lints: each finds its own fault and only that
@@ -240,7 +316,8 @@ def test_nothing_is_found_in_a_good_lesson(checkout):
 def fault(change):
     notebook = solution()
     change(notebook, {cell.id: cell for cell in notebook.cells})
-    found = [s for one in lint.SOLUTION_LINTS for s in one(notebook)] + lint.wrong_exercises(notebook, "00")
+    found = [sentence for one in lint.SOLUTION_LINTS for sentence in one(notebook)]
+    found += [sentence for one in lint.LESSON_LINTS for sentence in one(notebook, "00")]
     assert len(found) == 1, found
     return found[0]
 
@@ -285,6 +362,11 @@ FAULTS = {
 @pytest.mark.parametrize("sentence", FAULTS)
 def test_a_fault_is_found(sentence):
     assert sentence in fault(FAULTS[sentence])
+
+
+def test_the_short_lessons_may_be_shorter():
+    assert lint.wrong_length(solution(), "03") == []
+    assert "this lesson has 1500 to 3500" in lint.wrong_length(solution(), "01")[0]
 
 
 def test_notebooks_that_are_out_of_step_are_found(checkout):

@@ -104,10 +104,14 @@ def test_lesson_in_jupyterlab(jupyter, tmp_path):
             assert "not attempted yet" in json.dumps(shown[index], ensure_ascii=False)
         card(page, "patchify: not attempted yet").wait_for()
 
-        page.evaluate(
-            "([index, source]) => { window.jupyterapp.shell.currentWidget.content.widgets[index]"
-            ".model.sharedModel.setSource(source) }",
-            [ids.index("ex-patchify"), WRONG],
+        index = ids.index("ex-patchify")
+        page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".cm-content").click()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.insert_text(WRONG)  # typed at a stroke: key by key the editor would indent on its own
+        page.wait_for_function(
+            "([index, source]) => window.jupyterapp.shell.currentWidget.content.widgets[index]"
+            ".model.sharedModel.getSource() === source",
+            arg=[index, WRONG],
         )
         run_all()
         wrong = card(page, "patchify: not right yet")

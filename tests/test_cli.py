@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import vit_course
 from vit_course import cli
-from vit_course.build import build_course
+from vit_course.authoring.course import build_course
 from vit_course.paths import home
 
 

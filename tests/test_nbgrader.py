@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -25,6 +26,10 @@ def test_generate_and_autograde(tmp_path, monkeypatch):
     # nbgrader keeps its settings and its exchange outside the course: not this machine's own.
     for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+    # As for an instructor whose environment is not activated: nbgrader starts `alembic` by its bare name.
+    scripts = str(Path(sys.executable).parent)
+    outside = [place for place in os.environ["PATH"].split(os.pathsep) if place != scripts]
+    monkeypatch.setenv("PATH", os.pathsep.join(outside))
     course = tmp_path / "course"
     nbgrader_source(course, SOLUTIONS)
     nbgrader("generate_assignment", "lesson_01", folder=course)

@@ -78,7 +78,7 @@ def nbgrader_source(options: argparse.Namespace) -> int:
 
 
 def course(options: argparse.Namespace) -> int:
-    from vit_course.build import build_course
+    from vit_course.authoring.course import build_course
 
     return build_course(ROOT / "solutions", options.out)
 

@@ -18,7 +18,8 @@ from vit_course.authoring.running import WIDGET_STATE, WIDGET_VIEW
 from vit_course.checks import exercises
 
 LARGEST = 1_500_000  # bytes of an executed notebook
-WORDS = (1200, 4000)
+FEWEST_WORDS, MOST_WORDS = 1500, 3500
+FEWEST_WORDS_OF = {"00": 1200, "03": 1200}  # the short lessons
 FEWEST_FIGURES = 3
 READABLE_ID = re.compile(r"[a-z][a-z0-9]*([-_][A-Za-z0-9_]+)*")
 AUTOMATIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f-]+)?")
@@ -33,7 +34,8 @@ def lint_all(root: Path) -> list[str]:
         notebook = nbformat.read(path, as_version=4)
         for lint in SOLUTION_LINTS:
             found += [f"solutions/{path.name}: {sentence}" for sentence in lint(notebook)]
-        found += [f"solutions/{path.name}: {sentence}" for sentence in wrong_exercises(notebook, path.name[:2])]
+        for lint in LESSON_LINTS:
+            found += [f"solutions/{path.name}: {sentence}" for sentence in lint(notebook, path.name[:2])]
         if path.stat().st_size > LARGEST:
             found.append(f"solutions/{path.name}: {path.stat().st_size / 1e6:.1f} MB; make its figures smaller")
     return found + broken_links(root)
@@ -135,12 +137,13 @@ def unbalanced_solutions(notebook: NotebookNode) -> list[str]:
     return found
 
 
-def wrong_length(notebook: NotebookNode) -> list[str]:
+def wrong_length(notebook: NotebookNode, lesson: str) -> list[str]:
     words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
     figures = sum("image/png" in output.get("data", {}) for _, output in _outputs(notebook))
     found = []
-    if not WORDS[0] <= words <= WORDS[1]:
-        found.append(f"{words} words of prose; a lesson has {WORDS[0]} to {WORDS[1]}")
+    fewest = FEWEST_WORDS_OF.get(lesson, FEWEST_WORDS)
+    if not fewest <= words <= MOST_WORDS:
+        found.append(f"{words} words of prose; this lesson has {fewest} to {MOST_WORDS}")
     if figures < FEWEST_FIGURES:
         found.append(f"{figures} figures; a lesson has at least {FEWEST_FIGURES}")
     return found
@@ -185,8 +188,8 @@ SOLUTION_LINTS: tuple[Callable[[NotebookNode], list[str]], ...] = (
     wrong_kernel,
     wrong_setup,
     unbalanced_solutions,
-    wrong_length,
 )
+LESSON_LINTS: tuple[Callable[[NotebookNode, str], list[str]], ...] = (wrong_exercises, wrong_length)
 
 
 def broken_links(root: Path) -> list[str]:

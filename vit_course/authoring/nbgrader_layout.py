@@ -10,6 +10,17 @@ from vit_course.authoring.generate import STUB, save, tidy
 
 MARK = "# Written by `vit-course nbgrader-source`."
 CONFIGURATION = f"""{MARK} Change what you like; it is not overwritten.
+import os
+import sys
+
+from nbclient.output_widget import OutputWidget
+
+# nbgrader starts `alembic` by its bare name, which is not found where the environment is not activated.
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", "")
+
+# A notebook with sliders sometimes hangs when their output is sent back to the kernel (jupyter/nbclient#312).
+OutputWidget.sync_state = lambda self: None
+
 c = get_config()
 c.CourseDirectory.course_id = "vit_course"
 # An untouched exercise raises this, and the check cell then says "not attempted yet".

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbclient.output_widget import OutputWidget
 from nbformat import NotebookNode
 
 from vit_course.authoring.generate import save, tidy
@@ -21,6 +22,17 @@ from vit_course.paths import home
 CELL_SECONDS = 3600  # a cell that takes longer hangs
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class _SilentOutput(OutputWidget):
+    """Holds what a slider's function shows, and does not send it back to the kernel.
+
+    nbclient would, while it waits for the kernel's reply, and then sometimes misses that reply and waits for ever
+    (jupyter/nbclient#312). Nobody reads it there: widget state is not kept.
+    """
+
+    def sync_state(self) -> None:
+        pass
 
 
 def run(notebook: NotebookNode) -> str:
@@ -41,6 +53,7 @@ def run(notebook: NotebookNode) -> str:
             extra_arguments=["--log-level=ERROR"],  # a kernel's warnings about its transport are not ours
             record_timing=False,
         )
+        client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _SilentOutput}}
         try:
             client.execute()
         except CellExecutionError as error:
@@ -89,23 +102,22 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             continue
         kept = []
         for output in cell.outputs:
-            if output.output_type == "stream":
-                output.text = _last_line_written(output.text)
-                if not output.text:
-                    continue
-                if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
-                    kept[-1].text += output.text
-                    continue
             if WIDGET_VIEW in output.get("data", {}):
                 continue  # without its state a widget shows nothing; a still picture stands beside it
-            kept.append(output)
-        cell.outputs = kept
+            if output.output_type == "stream" and kept and kept[-1].get("name") == output.name:
+                kept[-1].text += output.text  # joined first: what one piece writes the next may overwrite
+            else:
+                kept.append(output)
+        for output in kept:
+            if output.output_type == "stream":
+                output.text = _last_line_written(output.text)
+        cell.outputs = [output for output in kept if output.get("text") != ""]
     return notebook
 
 
 def _last_line_written(text: str) -> str:
     """What a terminal would show: a carriage return begins the line again."""
-    lines = [re.split(r"\r(?!\n)", line.rstrip("\r"))[-1] for line in text.split("\n")]
+    lines = [line.split("\r")[-1] for line in text.replace("\r\n", "\n").split("\n")]
     return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", "\n".join(lines))
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 from vit_course.authoring import running
+from vit_course.authoring.pages import page
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,7 @@ def run_notebook(path: Path, names: list[str]) -> tuple[Run, str]:
     start = time.perf_counter()
     problem = running.run(notebook)
     run = Run(path.stem, title(notebook) or path.stem, time.perf_counter() - start, problem)
-    return run, page(notebook, run.title, path.parent, names)
-
-
-def page(notebook: NotebookNode, heading: str, folder: Path, names: list[str]) -> str:
-    """The notebook as HTML that needs no other file of the course; `folder` is what its pictures are relative to."""
-    exporter = HTMLExporter(embed_images=True)
-    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": heading, "path": str(folder)}})
-    known = "|".join(map(re.escape, names))
-    return re.sub(rf'href="(?:\./)?({known})\.ipynb(#[^"]*)?"', r'href="\1.html\2"', body)
+    return run, page(notebook, path.stem, run.title, names, path.parent)
 
 
 def title(notebook: NotebookNode) -> str:
