@@ -659,3 +659,12 @@ def test_a_class_that_is_no_module_is_told():
 def test_what_einops_says_is_put_plainly(pattern, sizes, said):
     report = evaluate("patchify", lambda images, size: rearrange(images, pattern, **sizes))
     assert said in report.message, report.message
+
+
+def test_a_forgotten_super_is_told():
+    class Forgets(nn.Module):
+        def __init__(self, patch_size, in_channels, dim):
+            self.projection = nn.Linear(patch_size**2 * in_channels, dim)
+
+    message = evaluate("PatchEmbedding", Forgets).message
+    assert "super().__init__()" in message and "nn.Parameter(" not in message

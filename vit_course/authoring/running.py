@@ -19,7 +19,7 @@ from vit_course.authoring.generate import save, tidy
 from vit_course.authoring.published import bring_in_step
 from vit_course.paths import home
 
-CELL_SECONDS = 3600  # a cell that takes longer hangs
+CELL_SECONDS = 900  # a cell of these lessons that takes longer hangs
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -239,6 +239,8 @@ def _difference(exercise: Exercise, case: Case, name: str, expected: Observation
 
 # What an error message holds → what a learner can do. einops' own words come after the pattern.
 ADVICE = {
+    "before Module.__init__() call": "`__init__` has to begin with `super().__init__()`.",
+    "name 'patch_size' is not defined": "Keep it in `__init__`: `self.patch_size = patch_size`.",
     "is invalid for input of size": "Is a size written into the code? Take sizes from the shape of the input.",
     "view size is not compatible": "`permute` and its like move no numbers in memory; `.reshape` can follow them, "
     "`.view` cannot.",
@@ -256,7 +258,6 @@ ADVICE = {
     "`conv.weight.copy_(…)`.",
     "mat1 and mat2 shapes cannot be multiplied": "An `nn.Linear(inputs, outputs)` wants `inputs` numbers on the last "
     "axis: P·P·C for a flat patch.",
-    "before Module.__init__() call": "`__init__` has to begin with `super().__init__()`.",
 }
 
 

@@ -294,10 +294,11 @@ POOL = Exercise(
         ),
         "always-cls": Mistake(
             lambda tokens, mode: _cls(tokens),
-            'The mode is not looked at: the CLS token comes back for "mean" too.',
+            'The mode makes no difference: the CLS token comes back for "mean" too. Is it compared with `"mean"`, spelled just so?',
         ),
         "always-mean": Mistake(
-            lambda tokens, mode: _mean(tokens), 'The mode is not looked at: the mean comes back for "cls" too.'
+            lambda tokens, mode: _mean(tokens),
+            'The mode makes no difference: the mean comes back for "cls" too. Is it compared with `"cls"`, spelled just so?',
         ),
         "modes-swapped": Mistake(
             _modes(_mean, _cls),
