@@ -213,6 +213,11 @@ def _cut_reshape(images: Tensor, size: int) -> Tensor:
     return images.reshape(len(images), -1, size * size * images.shape[1])
 
 
+def _windows(images: Tensor, size: int) -> Tensor:
+    """(B, C, H/P, W/P, P, P)"""
+    return images.unfold(2, size, size).unfold(3, size, size)
+
+
 def _cut_reshape_channels_last(images: Tensor, size: int) -> Tensor:
     return images.permute(0, 2, 3, 1).reshape(len(images), -1, size * size * images.shape[1])
 
@@ -310,7 +315,10 @@ PATCHIFY = Exercise(
             "The shape is right, but `reshape` (or `view`) alone only cuts the long row of numbers into pieces: your "
             "“patches” are runs of pixels from one or a few rows. Split the sides first, then bring the axes in order "
             "with `permute` or `rearrange`, then flatten.",
-            (_cut_reshape_channels_last,),
+            (
+                _cut_reshape_channels_last,
+                lambda images, size: _windows(images, size).reshape(len(images), -1, size * size * images.shape[1]),
+            ),
         ),
         "height-width-swapped": Mistake(
             _rows_and_columns_mixed_up,
@@ -340,6 +348,7 @@ PATCHIFY = Exercise(
                 _cut("b c (h p1) (w p2) -> b h w c p1 p2"),
                 _cut("b c (h p1) (w p2) -> b h w p1 p2 c"),
                 _cut("b c (h p1) (w p2) -> b c h w p1 p2"),
+                _cut("b c (h p1) (w p2) -> b c (h w) (p1 p2)"),
             ),
         ),
         "channel-first-transposed": Mistake(

@@ -22,9 +22,9 @@ def _token_cases(seed: int, fewest: int) -> list[tuple[str, Tensor, dict]]:
 
     return [
         ("", numbered(*sizes()), {"numbered": True}),
-        ("", draw.normal(*sizes()), {}),
+        ("", draw.normal(*sizes((2,))), {}),
         ("", draw.normal(*sizes((1,))), {}),
-        ("", draw.normal(*sizes((7, 13))), {}),
+        ("", draw.normal(*sizes((9, 13))), {}),
         ("", draw.normal(4, 8, 8), {}),
         ("again, ", draw.normal(4, 8, 8), {}),  # the same sizes: a result kept from the last call shows
         ("", draw.normal(6, 6, 6), {}),
