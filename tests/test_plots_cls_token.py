@@ -1,6 +1,5 @@
 """The figures of lesson 03."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -11,10 +10,7 @@ SEEDED = torch.Generator().manual_seed(0)
 PICTURES = torch.rand(3, 3, 8, 8, generator=SEEDED)
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def words(axis):

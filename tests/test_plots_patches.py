@@ -9,11 +9,7 @@ from einops import rearrange
 from vit_course.patches import ARTICLE_PATTERN, patchify
 from vit_course.plots import base, patches
 
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def words(axis):

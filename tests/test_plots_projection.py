@@ -1,6 +1,5 @@
 """The figures of lesson 02."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -8,11 +7,7 @@ import torch
 from vit_course.patches import patchify
 from vit_course.plots import projection
 
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def drawn(axis):

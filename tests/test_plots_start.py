@@ -1,17 +1,12 @@
 """The figures of lesson 00."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from vit_course.plots import start
 
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def words(axis):

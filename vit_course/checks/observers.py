@@ -317,15 +317,11 @@ def _describe(error: BaseException) -> Observations:
     # A subclass of ValueError is as good as ValueError where one is asked for.
     name = "ValueError" if isinstance(error, ValueError) else type_name(error)
     seen: Observations = {"raised": name, "_error": _printable(str(error))[:1000]}
-    frames = [
-        (frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename != __file__
-    ]
-    own = [frame for frame, _ in frames if not _is_library(frame.f_code.co_filename)]
+    entries = traceback.extract_tb(error.__traceback__)
+    own = [entry for entry in entries if not _is_library(entry.filename)]
     if own:
-        entries = traceback.extract_tb(error.__traceback__)
-        own_entries = [one for one in entries if one.filename != __file__ and not _is_library(one.filename)]
-        seen["_line"] = own_entries[-1].line or ""
-    if isinstance(error, NotImplementedError) and own and own[-1] is frames[-1][0] and _ends_in_raise(error):
+        seen["_line"] = own[-1].line or ""
+    if isinstance(error, NotImplementedError) and own and own[-1] is entries[-1] and _ends_in_raise(error):
         # Raised by the learner's own code: an untouched stub. torch raises it too, for what it cannot do.
         seen["_stub"] = True
     return seen
