@@ -37,6 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress_.add_argument("--export", metavar="FILE", help="write it to a file as JSON as well")
     course_ = command("course", course, "Run every solution notebook and write it as HTML.")
     course_.add_argument("--out", type=Path, default=ROOT / "build" / "course", help="where to (default: build/course)")
+    train_ = command("train", train, "Train a ViT from a recipe; started again, it goes on where it stopped.")
+    train_.add_argument("recipe", nargs="?", help="what to do; --list shows them all")
+    train_.add_argument("--list", action="store_true", help="show the recipes and end")
+    train_.add_argument("--data", help='"cifar10", "shapes", or an image folder with a subfolder per class')
+    train_.add_argument("--out", type=Path, help="folder for checkpoints and weights (default: runs/RECIPE)")
+    train_.add_argument("--minutes", type=float, help="take as many steps as fit into this time on this machine")
+    train_.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change the recipe: --set lr=2e-3")
     nbgrader_ = command("nbgrader-source", nbgrader_source, "Lay the lessons out as nbgrader wants them.")
     nbgrader_.add_argument("directory", type=Path, metavar="DIR")
 
@@ -75,6 +82,12 @@ def nbgrader_source(options: argparse.Namespace) -> int:
         return _failed(str(error))
     print(f"{len(written)} lessons in {options.directory / 'source'}.")
     return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    from vit_course.training_command import main as run
+
+    return run(options)
 
 
 def course(options: argparse.Namespace) -> int:

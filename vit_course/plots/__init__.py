@@ -13,6 +13,7 @@ from vit_course.plots.patches import (
 )
 from vit_course.plots.projection import axis_orders, filters, lost, rebuilt, responses
 from vit_course.plots.start import bracket_order, channels_first, number_origins
+from vit_course.plots.training import training_curve
 
 __all__ = [
     "axis_orders",
@@ -37,6 +38,7 @@ __all__ = [
     "token_pictures",
     "token_sources",
     "tokens_and_cost",
+    "training_curve",
     "vectors",
     "vit_map",
 ]

@@ -48,16 +48,25 @@ def show(figure: Figure, alt: str) -> None:
     Raises:
         ValueError: the text is empty.
     """
-    if not alt.strip():
-        raise ValueError("every figure needs an alt text: say in a sentence what it shows.")
     from IPython.display import display  # only notebooks need it
 
+    data, metadata = as_output(figure, alt)
+    display(data, raw=True, metadata=metadata)
+
+
+def as_output(figure: Figure, alt: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """What a notebook displays for a figure: the data of each kind, and the metadata. Closes the figure.
+
+    Raises:
+        ValueError: the text is empty.
+    """
+    if not alt.strip():
+        raise ValueError("every figure needs an alt text: say in a sentence what it shows.")
     buffer = io.BytesIO()
     # White behind the figure, whatever the theme: black axes on a dark page could not be read.
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", pil_kwargs={"optimize": True})
     plt.close(figure)
-    data = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": alt}
-    display(data, raw=True, metadata={"image/png": {"alt": alt}})
+    return {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": alt}, {"image/png": {"alt": alt}}
 
 
 def to_picture(image: Tensor) -> np.ndarray:

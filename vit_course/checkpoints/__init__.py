@@ -1,0 +1,104 @@
+"""Trained weights: half-precision safetensors with a JSON card that says what they are and how they came about."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vit_course.embeddings import FixedPositions, LearnedPositions
+from vit_course.run_files import write_whole
+from vit_course.vit import ViT
+
+HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The checkpoints that come with the course."""
+    return sorted(path.stem for path in HERE.glob("*.safetensors"))
+
+
+def load_checkpoint(name: str | Path) -> ViT:
+    """A trained ViT, in eval mode. It takes images as `augmentation.to_floats` makes them, in -1 … 1.
+
+    Args:
+        name: one of `names()`, or the path of a `.safetensors` file that `vit-course train` wrote.
+
+    Raises:
+        ValueError: there is no such checkpoint, or the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path, configuration = _path(name), card(name)["configuration"]
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as weights ({error}). Fetch it again, or train it again.") from error
+    model = ViT(**configuration)
+    model.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    return model.eval()
+
+
+def card(name: str | Path) -> dict[str, Any]:
+    """What a checkpoint is: configuration, classes, data, command, hardware, minutes, accuracy.
+
+    Raises:
+        ValueError: there is no such checkpoint, or its card is damaged.
+    """
+    path = _path(name).with_suffix(".json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}, the card of these weights, cannot be read: {error}.") from error
+
+
+def save_weights(model: ViT, path: Path, facts: dict[str, Any]) -> None:
+    """Write a model's weights as float16 to `path` (.safetensors), and its card beside them (.json).
+
+    Args:
+        model: a `ViT`.
+        path: ends in `.safetensors`.
+        facts: for the card, besides the configuration, which is read off the model.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    from safetensors.torch import save
+
+    weights = {
+        name: weight.detach().cpu().to(torch.float16).contiguous() for name, weight in model.state_dict().items()
+    }
+    text = json.dumps({"configuration": configuration(model), **facts}, indent=2, ensure_ascii=False) + "\n"
+    write_whole(path, save(weights))
+    write_whole(path.with_suffix(".json"), text.encode())
+
+
+def configuration(model: ViT) -> dict[str, Any]:
+    """The arguments that build a `ViT` like this one."""
+    block, patch_size = model.encoder.blocks[0], model.embedding.patch_size
+    kinds = {LearnedPositions: "learned", FixedPositions: "sincos", nn.Identity: "none"}
+    return {
+        "image_size": list(model.image_size),
+        "patch_size": patch_size,
+        "num_classes": model.head.out_features,
+        "dim": model.head.in_features,
+        "depth": len(model.encoder.blocks),
+        "heads": block.attention.heads,
+        "mlp_dim": block.mlp.fc1.out_features,
+        "in_channels": model.embedding.projection.in_features // patch_size**2,
+        "pool": model.pool,
+        "positions": kinds[type(model.positions)],
+    }
+
+
+def _path(name: str | Path) -> Path:
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise ValueError(f"there are no weights at {path}.")
+        return path
+    if str(name) not in names():
+        raise ValueError(f"there is no checkpoint {str(name)!r}; there are {', '.join(names()) or 'none'}.")
+    return HERE / f"{name}.safetensors"

@@ -1,0 +1,75 @@
+"""A trained model on new images: other sizes, and (lesson 09) other classes.
+
+Source: Dosovitskiy et al. 2021, section 3.2, *Fine-tuning and higher resolution*.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from vit_course.embeddings import FixedPositions, LearnedPositions
+from vit_course.vit import ViT
+
+
+def resize_positions(
+    positions: Float[Tensor, "1 1+patches dim"], old_grid: tuple[int, int], new_grid: tuple[int, int]
+) -> Float[Tensor, "1 1+new_patches dim"]:
+    """Learned positions for a grid of another size, by interpolation in two dimensions (ViT paper, section 3.2).
+
+    Bicubic, corners not aligned, no antialiasing. (torchvision's own helper aligns the corners.) The CLS token's place,
+    in front, is kept as it is.
+
+    Args:
+        positions: (1, 1 + h·w, D).
+        old_grid: (h, w), in patches.
+        new_grid: (h', w'), in patches.
+
+    Returns:
+        (1, 1 + h'·w', D).
+
+    Raises:
+        ValueError: there are not 1 + h·w positions.
+    """
+    if positions.shape[1] != 1 + old_grid[0] * old_grid[1]:
+        raise ValueError(
+            f"a CLS token and a grid of {old_grid[0]} × {old_grid[1]} patches have "
+            f"{1 + old_grid[0] * old_grid[1]} positions, got {positions.shape[1]}."
+        )
+    cls, patches = positions[:, :1], positions[:, 1:]
+    grid = rearrange(patches, "one (h w) d -> one d h w", h=old_grid[0])
+    grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False, antialias=False)
+    return torch.cat([cls, rearrange(grid, "one d h w -> one (h w) d")], dim=1)
+
+
+def resize_model(model: ViT, image_size: int | tuple[int, int]) -> ViT:
+    """Make a ViT take images of another size, in place: the patches stay as large, so their number changes.
+
+    The positions stay the same Parameter, with new numbers in it; an optimizer that keeps numbers about it has to
+    forget them.
+
+    Args:
+        model: a `ViT` that classifies, with learned, fixed or no positions.
+        image_size: in pixels, one number or (height, width).
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: the patches do not tile such images.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    patch = model.embedding.patch_size
+    if size[0] % patch or size[1] % patch:
+        raise ValueError(f"patches of {patch} × {patch} pixels do not tile an image of {size[0]} × {size[1]}.")
+    old_grid, new_grid = ((height // patch, width // patch) for height, width in (model.image_size, size))
+    if old_grid != new_grid and isinstance(model.positions, LearnedPositions):
+        learned = model.positions.positions
+        learned.data = resize_positions(learned.data, old_grid, new_grid)
+        learned.grad = None
+    elif old_grid != new_grid and isinstance(model.positions, FixedPositions):
+        old = model.positions.positions
+        model.positions = FixedPositions(*new_grid, old.shape[-1], cls=True).to(old)
+    model.image_size = size
+    return model

@@ -1,0 +1,163 @@
+"""How a training run is going: a live curve in a notebook, a bar in a terminal, a few lines in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vit_course.training import _Run
+
+
+class Report:
+    """Says nothing: `train(…, report=Report())`. The others add to it."""
+
+    def start(self, run: _Run, seconds: float) -> None:
+        """Before the first step; `seconds` is how long it will take."""
+
+    def step(self, run: _Run) -> None:
+        """About twice a second."""
+
+    def notice(self, text: str) -> None:
+        """Something that must be known."""
+
+    def stop(self, run: _Run) -> None:
+        """At the end, whatever ended it."""
+
+
+class Printed(Report):
+    """A line now and then, ten over the whole run: for logs."""
+
+    def start(self, run: _Run, seconds: float) -> None:
+        print(announcement(run, seconds), flush=True)
+        self.next = run.step
+
+    def step(self, run: _Run) -> None:
+        if run.step >= self.next or run.step == run.total_steps:
+            print(status(run), flush=True)
+            self.next = run.step + max(1, run.total_steps // 10)
+
+    def notice(self, text: str) -> None:
+        print(text, flush=True)
+
+
+class Bar(Report):
+    """tqdm's bar, in a terminal."""
+
+    bar = None
+
+    def start(self, run: _Run, seconds: float) -> None:
+        from tqdm import tqdm
+
+        print(announcement(run, seconds), flush=True)
+        self.bar = tqdm(total=run.total_steps, initial=run.step, unit=" steps", dynamic_ncols=True)
+
+    def step(self, run: _Run) -> None:
+        self.bar.set_postfix_str(", ".join(figures(run)), refresh=False)
+        self.bar.update(run.step - self.bar.n)
+
+    def notice(self, text: str) -> None:
+        if self.bar is None:
+            print(text, flush=True)
+        else:
+            self.bar.write(text)
+
+    def stop(self, run: _Run) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class Curve(Report):
+    """The loss and the accuracy, drawn while they come, and a line with the time left: in a notebook."""
+
+    EVERY = 3.0  # seconds; drawing takes a tenth of one
+
+    def start(self, run: _Run, seconds: float) -> None:
+        from IPython.display import display
+
+        print(announcement(run, seconds), flush=True)
+        self.drawn = time.monotonic()
+        self.line = display({"text/plain": status(run)}, raw=True, display_id=True)
+        self.picture = None
+
+    def step(self, run: _Run) -> None:
+        if time.monotonic() - self.drawn >= self.EVERY:
+            self._show(run)
+
+    def notice(self, text: str) -> None:
+        print(text, flush=True)
+
+    def stop(self, run: _Run) -> None:
+        self._show(run)
+
+    def _show(self, run: _Run) -> None:
+        from IPython.display import display
+
+        from vit_course.plots import training_curve
+        from vit_course.plots.base import as_output
+
+        self.line.update({"text/plain": status(run)}, raw=True)
+        if run.losses:
+            data, metadata = as_output(*training_curve(run.losses, run.evaluations, run.total_steps))
+            if self.picture is None:
+                self.picture = display(data, raw=True, metadata=metadata, display_id=True)
+            else:
+                self.picture.update(data, raw=True, metadata=metadata)
+        self.drawn = time.monotonic()
+
+
+def report_here() -> Report:
+    """What suits the place: a notebook, a terminal, or something that only takes lines."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and getattr(shell, "kernel", None) is not None:
+        return Curve()
+    return Bar() if sys.stderr.isatty() else Printed()
+
+
+def announcement(run: _Run, seconds: float) -> str:
+    """What is about to happen, how long it will take here, and what to expect of it."""
+    from vit_course.training import _described
+
+    recipe = run.recipe
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    steps = run.total_steps - run.step
+    epochs = steps * recipe.batch_size / len(run.labels)
+    lines = [
+        f"{type(run.model).__name__} with {parameters:,} parameters on {run.described}: {steps:,} steps of "
+        f"{recipe.batch_size}, {epochs:.1f} epochs. About {duration(seconds)} on {_described(run.device)}, "
+        f"in {str(run.precision).removeprefix('torch.')} (a few steps were measured)."
+    ]
+    if recipe.expect:
+        lines.append(f"Expect {recipe.expect}.")
+    return "\n".join(lines)
+
+
+def status(run: _Run) -> str:
+    """One line: how far, how good, how long still."""
+    parts = [f"step {run.step:,} of {run.total_steps:,}", *figures(run)]
+    if run.step == run.total_steps:
+        parts.append(f"{duration(run.seconds)} of training")
+    else:
+        parts.append(f"about {duration(run.seconds_left())} left")
+    return " · ".join(parts)
+
+
+def figures(run: _Run) -> list[str]:
+    parts = []
+    if run.losses:
+        recent = run.losses[-20:]
+        parts.append(f"loss {sum(recent) / len(recent):.3f}")
+    if run.evaluations:
+        parts.append(f"accuracy {run.evaluations[-1][2]:.1%}")
+    return parts
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "12 s", "4 min 30 s", "2 h 05 min"."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -1,0 +1,757 @@
+"""Training: recipes, and the loop that runs them.
+
+    images, test = load_images("cifar10"), load_images("cifar10", "test")
+    trained = train(RECIPES["fast"], images, test, minutes=5)
+    trained.model, trained.accuracy
+
+All images lie on the device as bytes and are augmented there, a batch at a time, so there are no worker processes. What
+is random in a step depends on the seed and the number of the step alone: a run that was killed goes on as if it had not
+been, and two processes do together what one does.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import hashlib
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.distributed as distributed
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from vit_course import augmentation, profiles, run_files
+from vit_course.augmentation import mixup, random_crop_flip
+from vit_course.data import ImageSet
+from vit_course.finetuning import resize_model
+from vit_course.muon import Muon
+from vit_course.reporting import Report, report_here
+from vit_course.vit import ViT
+
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "Trained",
+    "TrainingError",
+    "accuracy",
+    "mixup",
+    "random_crop_flip",
+    "train",
+    "train_step",
+]
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on. The message says why and what to change; what was saved stays."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a training run but the images. Change one with `dataclasses.replace(recipe, lr=2e-3)`.
+
+    Attributes:
+        image_size, patch_size, dim, depth, heads, mlp_dim, dropout, pool, positions: of the `ViT`.
+        init: weights of the linear layers at first: "torch" (PyTorch's own) or "fan_in" (normal, std 1/√inputs).
+        epochs: how often every image is used; `train(minutes=…)` takes its place.
+        batch_size: images in a step, over all processes.
+        optimizer: "adamw", "adam", "sgd" or "muon" (Muon for the encoder's matrices, AdamW for the rest).
+        lr: the highest learning rate, reached after the warm-up; falls to 0 on half a cosine.
+        muon_lr: the same for Muon.
+        betas: of Adam and AdamW; the first is the momentum of SGD.
+        weight_decay: of weight matrices. Biases, norms, CLS token and positions have none.
+        warmup: share of the steps.
+        clip: largest norm of the gradient; 0 is none.
+        sizes: image sizes to grow through in equal shares of the steps, such as (16, 24, 32); () stays at image_size.
+        ema: decay of the running mean of the weights that is kept in the end; 0 is none.
+        padding: of `random_crop_flip`; None is no crops and flips.
+        policy: "randaugment", "autoaugment" or None.
+        mixup, cutmix: α of the Beta distribution from which λ is drawn; 0 is none. With both, each step flips a coin.
+        label_smoothing: share of every label that goes to all classes.
+        precision: "auto", "float32", "bfloat16" or "float16" (with a gradient scaler).
+        compile: `torch.compile`; None does so on a GPU when the run is long enough to pay for it.
+        seed: of everything random.
+        expect: what accuracy to expect, in words, with where it was measured.
+    """
+
+    image_size: int = 32
+    patch_size: int = 4
+    dim: int = 128
+    depth: int = 4
+    heads: int = 4
+    mlp_dim: int = 256
+    dropout: float = 0.0
+    pool: Literal["cls", "mean"] = "cls"
+    positions: Literal["learned", "sincos", "none"] = "learned"
+    init: Literal["torch", "fan_in"] = "torch"
+    epochs: float = 10
+    batch_size: int = 128
+    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
+    lr: float = 1e-3
+    muon_lr: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.05
+    warmup: float = 0.05
+    clip: float = 1.0
+    sizes: tuple[int, ...] = ()
+    ema: float = 0.0
+    padding: int | None = 4
+    policy: Literal["randaugment", "autoaugment"] | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.0
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: bool | None = None
+    seed: int = 0
+    expect: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("init", self.init, ("torch", "fan_in")),
+            ("optimizer", self.optimizer, ("adamw", "adam", "sgd", "muon")),
+            ("policy", self.policy, ("randaugment", "autoaugment", None)),
+            ("precision", self.precision, ("auto", *PRECISIONS)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} is one of {', '.join(map(repr, allowed))}; got {value!r}.")
+        if self.sizes and (self.sizes[-1] != self.image_size or any(size % self.patch_size for size in self.sizes)):
+            raise ValueError(
+                f"sizes end with the image_size, {self.image_size}, and are multiples of the patch_size, "
+                f"{self.patch_size}; got {self.sizes}."
+            )
+        if self.batch_size < 1 or self.epochs <= 0 or not 0 <= self.warmup < 1:
+            raise ValueError(
+                f"a run needs batch_size ≥ 1, epochs > 0 and 0 ≤ warmup < 1; "
+                f"got {self.batch_size}, {self.epochs} and {self.warmup}."
+            )
+
+    def build(self, num_classes: int, in_channels: int = 3) -> ViT:
+        """The untrained ViT, the same for the same seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            names = ("image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "dropout", "pool", "positions")
+            options = {name: getattr(self, name) for name in names}
+            model = ViT(num_classes=num_classes, in_channels=in_channels, **options)
+            if self.init == "fan_in":
+                for layer in model.modules():
+                    if isinstance(layer, nn.Linear):
+                        nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+                        nn.init.zeros_(layer.bias)
+        return model
+
+    def size_at(self, step: int, total_steps: int) -> int:
+        """The image size of a step."""
+        return self.sizes[step * len(self.sizes) // total_steps] if self.sizes else self.image_size
+
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+# --- the pieces, as in lesson 08 -------------------------------------------------------------------------------------
+
+
+def warmup_cosine(step: int, total_steps: int, warmup_steps: int, peak_lr: float) -> float:
+    """The learning rate of a step: up in a straight line, then down on half a cosine (Loshchilov & Hutter 2017).
+
+    Args:
+        step: 0 … total_steps.
+        total_steps: when it reaches 0.
+        warmup_steps: when it reaches the peak; less than total_steps.
+        peak_lr: the highest learning rate.
+
+    Raises:
+        ValueError: numbers outside these bounds.
+    """
+    if not (0 <= warmup_steps < total_steps and 0 <= step <= total_steps):
+        raise ValueError(
+            f"needs 0 ≤ warmup_steps < total_steps and 0 ≤ step ≤ total_steps; "
+            f"got step={step}, total_steps={total_steps}, warmup_steps={warmup_steps}."
+        )
+    if step < warmup_steps:
+        return peak_lr * (step + 1) / warmup_steps
+    return peak_lr * 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps)))
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Float[Tensor, "batch channels height width"],
+    targets: Int64[Tensor, "batch"] | Float[Tensor, "batch classes"],
+    *,
+    precision: torch.dtype = torch.float32,
+    scaler: torch.amp.GradScaler | None = None,
+    clip: float = 0.0,
+) -> Float[Tensor, ""]:
+    """One step of learning: forward, cross-entropy, backward, update.
+
+    Args:
+        images: (B, C, H, W).
+        targets: (B,) class indices, or (B, classes) probabilities.
+        precision: below float32, the forward pass runs under autocast.
+        scaler: keeps small float16 gradients from becoming zero.
+        clip: largest norm of the gradient; 0 is none.
+
+    Returns:
+        The loss before the step, detached.
+    """
+    model.train()
+    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+        logits = model(images)
+    loss = F.cross_entropy(logits.float(), targets)
+    optimizer.zero_grad()
+    (scaler.scale(loss) if scaler else loss).backward()
+    if clip:
+        if scaler:
+            scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    if scaler:
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.step()
+    return loss.detach()
+
+
+def accuracy(logits: Float[Tensor, "batch classes"], labels: Int64[Tensor, "batch"]) -> float:
+    """The share of images whose highest score is the right class, 0 … 1."""
+    return (logits.argmax(dim=1) == labels).sum().item() / len(labels)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, images: ImageSet, precision: torch.dtype = torch.float32, batch_size: int = 500
+) -> float:
+    """The model's accuracy on images, without augmentation, on the device where the model is. Its mode is kept."""
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    logits = []
+    for part in images.images.split(batch_size):
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            logits.append(model(augmentation.to_floats(part.to(device))).float())
+    model.train(was_training)
+    return accuracy(torch.cat(logits), images.labels.to(device))
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Trained:
+    """What `train` returns.
+
+    Attributes:
+        model: the trained model, in eval mode.
+        recipe: what it was trained with.
+        steps: how many.
+        losses: the loss of every step.
+        evaluations: (step, seconds of training until then, accuracy on the test images).
+        seconds: spent on training, without evaluations and forecasts; over all starts of a run that was interrupted.
+        device: where it ran, in words.
+    """
+
+    model: nn.Module
+    recipe: Recipe
+    steps: int
+    losses: list[float]
+    evaluations: list[tuple[int, float, float]]
+    seconds: float
+    device: str
+
+    @property
+    def accuracy(self) -> float:
+        """On the test images, at the end; NaN if there were none."""
+        return self.evaluations[-1][2] if self.evaluations else math.nan
+
+
+def train(
+    recipe: Recipe,
+    images: ImageSet,
+    test: ImageSet | None = None,
+    *,
+    minutes: float | None = None,
+    folder: str | Path | None = None,
+    model: nn.Module | None = None,
+    device: str | torch.device | None = None,
+    evaluations: int = 10,
+    save_seconds: float = 60,
+    report: Report | None = None,
+) -> Trained:
+    """Run a recipe.
+
+    Started again with the same folder, recipe and images, it goes on from the last checkpoint, and ends with the
+    weights it would have had without the interruption (on a CPU, bit for bit). Under `torchrun`, the processes share
+    each batch.
+
+    Args:
+        recipe: what to do.
+        images: to learn from, as large as the recipe's image_size.
+        test: to measure accuracy on, along the way and at the end. They decide nothing.
+        minutes: take as many steps as fit into this time, judged from a few measured ones; else `recipe.epochs` counts.
+        folder: for checkpoints; None keeps none.
+        model: trained in place of the recipe's ViT; must take float images (B, C, H, W) and give (B, classes).
+        device: the fastest there is if not given.
+        evaluations: how many times to measure accuracy, the last one at the end.
+        save_seconds: time between checkpoints.
+        report: shows how it goes; if not given, what suits a notebook, a terminal or a log file.
+
+    Raises:
+        ValueError: the images do not fit the recipe.
+        TrainingError: the loss is no number any more; memory is used up; a checkpoint is another run's.
+        KeyboardInterrupt: passes through after a checkpoint is written.
+    """
+    run = _Run(recipe, images, test, Path(folder) if folder else None, model, device, evaluations)
+    # The random numbers of whoever calls stay as they were.
+    with run.processes, torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
+        return run.to_the_end(minutes, save_seconds, report or report_here())
+
+
+class _Run:
+    """One call of `train`: what it works with, and what a checkpoint keeps of it."""
+
+    def __init__(self, recipe, images, test, folder, model, device, evaluations) -> None:
+        if images.images.shape[-2:] != (recipe.image_size,) * 2:
+            height, width = images.images.shape[-2:]
+            raise ValueError(
+                f"the recipe is for images of {recipe.image_size} × {recipe.image_size} pixels, these have "
+                f"{height} × {width}: load_images(…, size={recipe.image_size}) brings a folder of images to it."
+            )
+        if len(images) < recipe.batch_size:
+            raise ValueError(
+                f"a batch takes {recipe.batch_size} images and there are {len(images)}: "
+                f"take a smaller batch_size, or more images."
+            )
+        self.processes = _Processes()
+        if recipe.batch_size % self.processes.count:
+            raise ValueError(
+                f"a batch of {recipe.batch_size} cannot be shared equally by {self.processes.count} processes."
+            )
+        self.recipe, self.test, self.folder, self.evaluations_wanted = recipe, test, folder, evaluations
+        self.data = _fingerprint(images)
+        self.device = torch.device(device) if device else self.processes.device()
+        self.images, self.labels = images.images.to(self.device), images.labels.to(self.device)
+        self.classes = len(images.classes)
+        self.described = f"{images.name}, {len(images):,} images"
+        self.model = model or recipe.build(self.classes, images.images.shape[1])
+        self.model.to(self.device)
+        self.grows = bool(recipe.sizes) and isinstance(self.model, ViT)
+        self.precision = _precision(recipe.precision, self.device)
+        self.optimizer = _optimizer(recipe, self.model)
+        self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == torch.float16 else None
+        self.ema = None
+        if recipe.ema:
+            from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+            self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+        self.epoch, self.order = -1, torch.empty(0)
+        self.step, self.total_steps, self.seconds = 0, 0, 0.0
+        self.losses: list[float] = []
+        self.evaluations: list[tuple[int, float, float]] = []
+
+    def to_the_end(self, minutes: float | None, save_seconds: float, report: Report) -> Trained:
+        if self.processes.rank:
+            report = Report()
+        resumed = self._resume(report)
+        if not resumed or self.step < self.total_steps:
+            self.forecast = self._forecast()
+            self.total_steps = self.total_steps or self._plan(minutes)
+            self.began = self.step, self.seconds
+            report.start(self, self.forecast_from(self.step))
+            try:
+                with _in_plain_words(self), _interrupted_between_steps() as interrupted:
+                    self._loop(save_seconds, report, interrupted)
+            finally:
+                report.stop(self)
+        final = self.ema.module if self.ema else self.model
+        return Trained(
+            final.eval(), self.recipe, self.step, self.losses, self.evaluations, self.seconds, _described(self.device)
+        )
+
+    def _loop(self, save_seconds: float, report: Report, interrupted: list[int]) -> None:
+        compiled = self._compiled()
+        # About twice a second: each look at the losses waits for the device. All processes have to look together.
+        together = self.processes.agreed(max(1, int(0.5 / max(self.forecast.values()))))
+        started = saved = time.monotonic()
+        before = self.seconds
+        fresh: list[Tensor] = []
+        model, size = None, None
+
+        def settle() -> None:
+            """Fetch the losses from the device, and look at them."""
+            self.losses += self.processes.mean(fresh)
+            fresh.clear()
+            self.seconds = before + time.monotonic() - started
+            if any(not math.isfinite(loss) for loss in self.losses[-20:]):
+                raise TrainingError(
+                    f"the loss is no number any more (step {self.step} of {self.total_steps}). Take a lower learning "
+                    f"rate (lr={self.recipe.lr:g} now), a longer warm-up, or precision='float32'; look for NaN in "
+                    f"images of your own."
+                )
+
+        while self.step < self.total_steps:
+            if model is None or size != self.recipe.size_at(self.step, self.total_steps):
+                size = self._resize()
+                model = self.processes.wrapped(self.model)
+                model = torch.compile(model) if compiled else model
+            fresh.append(self._train_step(model, size))
+            self.step += 1
+            last = self.step == self.total_steps
+            due = self._evaluation_due()
+            if not (len(fresh) >= together or last or due):
+                continue
+            settle()
+            pause = time.monotonic()
+            if due:
+                self._evaluate()
+            report.step(self)
+            if last or interrupted or pause - saved >= save_seconds:
+                self._save(report)
+                saved = time.monotonic()
+            started += time.monotonic() - pause
+            if interrupted:
+                raise KeyboardInterrupt
+
+    def _train_step(self, model: nn.Module, size: int) -> Tensor:
+        recipe = self.recipe
+        images, targets = self._batch(self.step, size)
+        warmup = min(int(recipe.warmup * self.total_steps), self.total_steps - 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = warmup_cosine(self.step, self.total_steps, warmup, group["peak_lr"])
+        loss = train_step(
+            model, self.optimizer, images, targets, precision=self.precision, scaler=self.scaler, clip=recipe.clip
+        )
+        if self.ema:
+            self.ema.update_parameters(self.model)
+        return loss
+
+    def _batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+        """This process's share of the batch of a step, augmented: the seed and the step decide all of it."""
+        recipe = self.recipe
+        steps = len(self.labels) // recipe.batch_size
+        epoch, place = divmod(step, steps)
+        if epoch != self.epoch:
+            order = torch.Generator().manual_seed(_seed(recipe.seed, epoch, "order"))
+            self.epoch, self.order = epoch, torch.randperm(len(self.labels), generator=order).to(self.device)
+        chosen = self.order[place * recipe.batch_size :][: recipe.batch_size]
+        torch.manual_seed(_seed(recipe.seed, step, "step"))
+        images, labels = self.images[chosen], self.labels[chosen]
+        if recipe.padding is not None:
+            images = random_crop_flip(images, recipe.padding)
+        if recipe.policy:
+            images = augmentation.policy(images, recipe.policy)
+        images = augmentation.to_floats(images)
+        if size != recipe.image_size:
+            images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+        kind = "mixup" if recipe.mixup and (not recipe.cutmix or torch.rand(()) < 0.5) else "cutmix"
+        if alpha := getattr(recipe, kind):
+            lam = torch.distributions.Beta(alpha, alpha).sample().item()
+            partner = torch.randperm(len(labels)).to(self.device)
+            images, targets = getattr(augmentation, kind)(images, labels, lam, partner, self.classes)
+            targets = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / self.classes
+        else:
+            targets = augmentation.one_hot(labels, self.classes, recipe.label_smoothing)
+        rank, count = self.processes.rank, self.processes.count
+        if rank:  # from here on, dropout: not the same in all processes
+            torch.manual_seed(_seed(recipe.seed, step, f"process {rank}"))
+        return images[rank::count], targets[rank::count]
+
+    def _resize(self) -> int:
+        """Bring the model to the image size of the step to come."""
+        size = self.recipe.size_at(self.step, self.total_steps) if self.grows else self.recipe.image_size
+        if self.grows and self.model.image_size != (size, size):
+            self.optimizer.state.pop(getattr(self.model.positions, "positions", None), None)
+            self._resize_models(size)
+        return size
+
+    def _resize_models(self, size: int) -> None:
+        for model in (self.model, self.ema.module) if self.ema else (self.model,):
+            resize_model(model, size)
+
+    def _evaluation_due(self) -> bool:
+        if self.test is None or not self.evaluations_wanted:
+            return False
+        share = self.evaluations_wanted / self.total_steps
+        return math.floor(self.step * share) > math.floor((self.step - 1) * share) or self.step == self.total_steps
+
+    def _evaluate(self) -> None:
+        """On the test images, at the size they have: a model that is still growing is copied and grown for it."""
+        model = self.ema.module if self.ema else self.model
+        if self.grows and model.image_size != (self.recipe.image_size,) * 2:
+            model = resize_model(copy.deepcopy(model), self.recipe.image_size)
+        self.evaluations.append((self.step, self.seconds, evaluate(model, self.test, self.precision)))
+
+    # --- how long it will take ---
+
+    def _forecast(self) -> dict[int, float]:
+        """Seconds for a step at each image size, measured on a copy of the model."""
+        model, optimizer = self.model, self.optimizer
+        seconds = {}
+        try:
+            for size in sorted({*self.recipe.sizes} if self.grows else {self.recipe.image_size}):
+                self.model = copy.deepcopy(model)
+                if self.grows:
+                    resize_model(self.model, size)
+                self.optimizer = _optimizer(self.recipe, self.model)
+                times = []
+                with _in_plain_words(self):
+                    for _ in range(5):
+                        start = time.monotonic()
+                        images, targets = self._batch(0, size)
+                        train_step(self.model, self.optimizer, images, targets, precision=self.precision)
+                        if self.device.type == "cuda":
+                            torch.cuda.synchronize()
+                        times.append(time.monotonic() - start)
+                seconds[size] = sorted(times[2:])[1]  # the first ones warm up
+        finally:
+            self.model, self.optimizer = model, optimizer
+        return seconds
+
+    def _plan(self, minutes: float | None) -> int:
+        if minutes is None:
+            return max(1, round(self.recipe.epochs * (len(self.labels) // self.recipe.batch_size)))
+        sizes = self.recipe.sizes if self.grows else (self.recipe.image_size,)
+        mean = sum(self.forecast[size] for size in sizes) / len(sizes)
+        return self.processes.agreed(max(len(sizes), int(minutes * 60 / mean)))
+
+    def forecast_from(self, step: int) -> float:
+        """Seconds for the steps to come, as measured before the start."""
+        sizes = self.recipe.sizes if self.grows else (self.recipe.image_size,)
+        ends = [self.total_steps * (i + 1) / len(sizes) for i in range(len(sizes))]
+        return sum(
+            self.forecast[size] * max(0, end - max(step, begin))
+            for size, begin, end in zip(sizes, [0, *ends], ends, strict=False)
+        )
+
+    def seconds_left(self) -> float:
+        """The same, corrected by how quick the steps until now were."""
+        step, seconds = self.began
+        left = self.forecast_from(self.step)
+        expected = self.forecast_from(step) - left
+        return left * (self.seconds - seconds) / expected if expected else left
+
+    def _compiled(self) -> bool:
+        """Compiling takes a GPU about a minute, and saves a fifth or more of a step."""
+        if self.recipe.compile is None:
+            return self.device.type == "cuda" and self.forecast_from(self.step) > 300
+        return self.recipe.compile
+
+    # --- checkpoints ---
+
+    def _save(self, report: Report) -> None:
+        if self.folder is None or self.processes.rank:
+            return
+        state = {
+            "recipe": dataclasses.asdict(self.recipe),
+            "data": self.data,
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "seconds": self.seconds,
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "evaluations": self.evaluations,
+            "image_size": self.model.image_size[0] if self.grows else None,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else None,
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+        }
+        try:
+            run_files.save_checkpoint(self.folder, self.step, state)
+        except run_files.StorageError as error:  # no reason to throw away the work of an hour
+            report.notice(f"No checkpoint at step {self.step}: {error} Training goes on.")
+
+    def _resume(self, report: Report) -> bool:
+        for path in self.processes.agreed(run_files.checkpoints(self.folder) if self.folder else []):
+            state = run_files.load_checkpoint_file(path)
+            if state is None:
+                report.notice(f"{path} is damaged and left aside; an earlier checkpoint is used if there is one.")
+                continue
+            self._refuse_another(state, path)
+            self.step, self.total_steps = state["step"], state["total_steps"]
+            if self.grows:
+                self._resize_models(state["image_size"])
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.ema:
+                self.ema.load_state_dict(state["ema"])
+            if self.scaler:
+                self.scaler.load_state_dict(state["scaler"])
+            self.seconds, self.losses = state["seconds"], state["losses"].tolist()
+            self.evaluations = [tuple(evaluation) for evaluation in state["evaluations"]]
+            report.notice(f"Going on from {path} (step {self.step} of {self.total_steps}).")
+            return True
+        return False
+
+    def _refuse_another(self, state: dict[str, Any], path: Path) -> None:
+        ours, theirs = dataclasses.asdict(self.recipe), state["recipe"]
+        different = [
+            f"{name} was {theirs.get(name)!r} and is {ours.get(name)!r}"
+            for name in sorted({*ours, *theirs} - {"expect"})
+            if _plain(ours.get(name)) != _plain(theirs.get(name))
+        ]
+        if state["data"] != self.data:
+            different.append("the images are not the same")
+        if different:
+            raise TrainingError(
+                f"{path.parent} holds another run: {'; '.join(different)}. "
+                "Give another folder, or what that run was started with."
+            )
+
+
+# --- what is particular to machines ----------------------------------------------------------------------------------
+
+
+class _Processes:
+    """The processes that train together: one, unless `torchrun` started us."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.rank, self.count = 0, 1
+        if distributed.is_available() and (distributed.is_initialized() or distributed.is_torchelastic_launched()):
+            if not distributed.is_initialized():
+                distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+                self.started = True
+            self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
+
+    def __enter__(self) -> "_Processes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.started:
+            distributed.destroy_process_group()
+
+    def device(self) -> torch.device:
+        device = profiles.device()
+        if self.count > 1 and device.type == "cuda":
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+            torch.cuda.set_device(device)
+        return device
+
+    def wrapped(self, model: nn.Module) -> nn.Module:
+        return nn.parallel.DistributedDataParallel(model) if self.count > 1 else model
+
+    def agreed(self, value: Any) -> Any:
+        """What the first process says."""
+        if self.count == 1:
+            return value
+        said = [value]
+        distributed.broadcast_object_list(said)
+        return said[0]
+
+    def mean(self, losses: list[Tensor]) -> list[float]:
+        """Each loss, over the whole batch."""
+        together = torch.stack(losses)
+        if self.count > 1:
+            distributed.all_reduce(together)
+            together /= self.count
+        return together.tolist()
+
+
+def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer, with its groups: Muon's matrices, other weights, and what does not decay."""
+    muon, stacked, weights, rest = [], [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2 or name in ("cls_token", "positions.positions"):
+            rest.append(parameter)
+        elif recipe.optimizer == "muon" and name.startswith("encoder."):
+            (stacked if name.endswith("qkv.weight") else muon).append(parameter)
+        else:
+            weights.append(parameter)
+    groups = [
+        {"params": weights, "weight_decay": recipe.weight_decay, "peak_lr": recipe.lr},
+        {"params": rest, "weight_decay": 0.0, "peak_lr": recipe.lr},
+    ]
+    options = {"lr": recipe.lr, "betas": recipe.betas}
+    if recipe.optimizer == "sgd":
+        options = {"lr": recipe.lr, "momentum": recipe.betas[0]}
+    if recipe.optimizer == "muon":
+        inner = {"muon": True, "weight_decay": recipe.weight_decay, "peak_lr": recipe.muon_lr}
+        groups += [{"params": muon, **inner}, {"params": stacked, "stacked": 3, **inner}]
+        return Muon([group for group in groups if group["params"]], **options)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer]
+    return kind([group for group in groups if group["params"]], **options)
+
+
+def _precision(wanted: str, device: torch.device) -> torch.dtype:
+    """What "auto" means here: bfloat16 where the hardware has it, float16 on older CUDA GPUs, else float32."""
+    if wanted != "auto":
+        return PRECISIONS[wanted]
+    if device.type == "cuda":
+        # A T4 (7.5) only emulates bfloat16.
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    if device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _described(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else str(device)
+
+
+@contextlib.contextmanager
+def _in_plain_words(run: _Run) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        said = str(error).lower()
+        if not (isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said):
+            raise
+        raise TrainingError(
+            f"not enough memory for batches of {run.recipe.batch_size} on {_described(run.device)} "
+            f"(step {run.step}). Halve batch_size and try again; a smaller dim or depth, or a larger patch_size, "
+            "also helps."
+        ) from error
+
+
+@contextlib.contextmanager
+def _interrupted_between_steps() -> Iterator[list[int]]:
+    """Ctrl-C, Jupyter's stop button and SIGTERM wait for the end of a step: in the middle, a model is half updated.
+
+    Yields:
+        A list that is empty until then. A second signal does not wait.
+    """
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # Python gives signals to the main thread only
+        yield received
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fingerprint(images: ImageSet) -> str:
+    """Tells one set of images from another; a sum is enough, no one is trying to deceive."""
+    digest = hashlib.sha256(images.labels.numpy().tobytes())
+    digest.update(images.images.sum(dim=(1, 2, 3), dtype=torch.int64).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _seed(*parts: object) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple | list) else value
+
+
+# By name: the images each is for, and what to do.
+RECIPES: dict[str, tuple[str, Recipe]] = {
+    "baseline": ("cifar10", Recipe()),
+}

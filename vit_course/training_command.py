@@ -1,0 +1,117 @@
+"""`vit-course train`: run a recipe from the command line, and keep what comes out of it."""
+
+import argparse
+import dataclasses
+import shlex
+import sys
+import time
+import typing
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vit_course import checkpoints
+from vit_course.data import ImageSet, load_images
+from vit_course.training import RECIPES, Recipe, Trained, TrainingError, train
+
+
+def main(options: argparse.Namespace) -> int:
+    """Returns the exit status."""
+    if options.list or options.recipe is None:
+        for name, (data, recipe) in RECIPES.items():
+            print(f"{name:<16}{data:<16}{described(recipe)}")
+        return 0
+    try:
+        if options.recipe not in RECIPES:
+            raise ValueError(f"there is no recipe {options.recipe!r}; there are {', '.join(RECIPES)}.")
+        data, recipe = RECIPES[options.recipe]
+        recipe = changed(recipe, options.set)
+        if options.data is None and data not in ("cifar10", "shapes", "where"):
+            raise ValueError(f"{options.recipe} is for {data}: say where it lies, --data FOLDER.")
+        folder = options.out or Path("runs") / options.recipe
+        images, test = _loaded(options.data or data, recipe)
+        trained = train(recipe, images, test, minutes=options.minutes, folder=folder)
+        keep(trained, folder / "model.safetensors", images, test)
+    except (ValueError, OSError, TrainingError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _loaded(data: str, recipe: Recipe) -> tuple[ImageSet, ImageSet]:
+    if data in ("cifar10", "shapes", "where"):
+        return load_images(data), load_images(data, "test")
+    return load_images(data, size=recipe.image_size), load_images(data, "test", size=recipe.image_size)
+
+
+def changed(recipe: Recipe, settings: list[str]) -> Recipe:
+    """The recipe with settings such as "lr=2e-3" or "sizes=16,24,32".
+
+    Raises:
+        ValueError: an unknown name, or a value of the wrong kind.
+    """
+    kinds = typing.get_type_hints(Recipe)
+    values = {}
+    for setting in settings:
+        name, given, text = setting.partition("=")
+        if not given or name not in kinds:
+            raise ValueError(f"--set takes NAME=VALUE with a NAME of {', '.join(kinds)}; got {setting!r}.")
+        try:
+            values[name] = _read(text, getattr(recipe, name), kinds[name])
+        except ValueError as error:
+            raise ValueError(f"{setting}: {error}") from error
+    return dataclasses.replace(recipe, **values)
+
+
+def _read(text: str, now: Any, kind: Any) -> Any:
+    """A value from the command line, of the kind that its field in the recipe has."""
+    if type(None) in typing.get_args(kind) and text.lower() == "none":
+        return None
+    if typing.get_origin(kind) is tuple:
+        number = typing.get_args(kind)[0]
+        return tuple(number(part) for part in text.split(",") if part)
+    for option in (kind, *typing.get_args(kind)):
+        if option is bool:
+            return {"true": True, "false": False}.get(text.lower(), text)
+        if option in (int, float):
+            return option(text)
+    return text
+
+
+def described(recipe: Recipe) -> str:
+    """The recipe in a line: what differs from the defaults."""
+    plain = Recipe()
+    return ", ".join(
+        f"{field.name}={getattr(recipe, field.name)}"
+        for field in dataclasses.fields(recipe)
+        if getattr(recipe, field.name) != getattr(plain, field.name)
+    )
+
+
+def keep(trained: Trained, path: Path, images: ImageSet, test: ImageSet) -> None:
+    """Write the weights and their card, and say so.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    facts = {
+        "classes": list(images.classes),
+        "data": f"{images.name}: {len(images):,} training images, {images.source}",
+        "accuracy": trained.accuracy,
+        "measured_on": f"{len(test):,} test images",
+        "steps": trained.steps,
+        "epochs": round(trained.steps * trained.recipe.batch_size / len(images), 2),
+        "minutes": round(trained.seconds / 60, 1),
+        "hardware": trained.device,
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+        "command": shlex.join(["vit-course", *sys.argv[1:]]),
+        "recipe": dataclasses.asdict(trained.recipe),
+    }
+    checkpoints.save_weights(trained.model, path, facts)
+    print(f"{trained.accuracy:.2%} of {len(test):,} test images right.")
+    print(f"Weights: {path}. Their card: {path.with_suffix('.json')}.")
