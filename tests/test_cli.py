@@ -24,7 +24,7 @@ finally:
     assert not {"torch", "matplotlib", "nbformat"} & set(sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("doctor", "work", "lab", "progress", "course", "nbgrader-source"):
+    for command in ("doctor", "work", "lab", "progress", "course", "nbgrader-source", "train"):
         assert command in result.stdout
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -9,7 +10,15 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import VisionTransformer, vit_b_16
 
-from vit_course import Encoder, MultiHeadSelfAttention, ViT, count_parameters, patchify, scaled_dot_product_attention
+from vit_course import (
+    Encoder,
+    MultiHeadSelfAttention,
+    ViT,
+    count_parameters,
+    patchify,
+    scaled_dot_product_attention,
+    unpatchify,
+)
 from vit_course.embeddings import LearnedPositions, sincos_positions
 from vit_course.inspection import recorded_attention
 from vit_course.vit import PRESETS, convert_timm_weights, convert_torchvision_weights, load_pretrained, vit
@@ -42,35 +51,50 @@ def relative(a, b):
 # -- equal to the others
 
 
+def differences(ours, theirs, convert, x):
+    """Their weights in ours: the relative differences of the logits and of the gradients, largest first.
+
+    Relative: the largest |a - b| of a tensor over its largest |b|. The loss weighs the logits at random, so that the
+    gradient of every parameter is far from zero, but for the bias of the keys: it changes no attention weight.
+    """
+    ours.load_state_dict(convert(theirs.state_dict()))
+    direction = torch.randn(len(x), ours.head.out_features, generator=torch.Generator().manual_seed(2))
+    logits = []
+    for model in (ours, theirs):
+        logits.append(model(x))
+        (logits[-1] * direction).sum().backward()
+    found = {"logits": relative(*logits)}
+    expected = convert({name: parameter.grad for name, parameter in theirs.named_parameters()})
+    for name, parameter in ours.named_parameters():
+        one, other = parameter.grad, expected[name]
+        if name.endswith("qkv.bias"):
+            one, other = (gradient.unflatten(0, (3, -1))[[0, 2]] for gradient in (one, other))
+        found[name] = relative(one, other)
+    return sorted(found.items(), key=lambda item: item[1], reverse=True)
+
+
 def test_equals_torchvision_in_logits_and_gradients():
     theirs = VisionTransformer(
         image_size=32, patch_size=8, num_layers=3, num_heads=4, hidden_dim=32, mlp_dim=48, num_classes=10
     )
-    theirs = randomised(theirs).eval()
-    sizes = {"dim": 32, "depth": 3, "heads": 4, "mlp_dim": 48}
-    ours = ViT(image_size=32, patch_size=8, num_classes=10, **sizes).eval()
-    ours.load_state_dict(convert_torchvision_weights(theirs.state_dict()))
-    x = torch.randn(3, 3, 32, 32)
-    direction = torch.randn(3, 10)
-    assert relative(ours(x), theirs(x)) < 1e-5
-    for model in (ours, theirs):
-        (model(x) * direction).sum().backward()
-    gradients = convert_torchvision_weights({name: p.grad for name, p in theirs.named_parameters()})
-    for name, parameter in ours.named_parameters():
-        # The bias of the keys changes no attention weight, so its gradient is rounding error.
-        mine, right = parameter.grad, gradients[name]
-        if name.endswith("qkv.bias"):
-            mine, right = (torch.cat([g[:32], g[64:]]) for g in (mine, right))
-        assert relative(mine, right) < 1e-4, name
+    ours = ViT(image_size=32, patch_size=8, num_classes=10, dim=32, depth=3, heads=4, mlp_dim=48).eval()
+    x = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    found = differences(ours, randomised(theirs).eval(), convert_torchvision_weights, x)
+    assert found[0][1] < 1e-5, found[0]
 
 
-def test_vit_b_16_equals_torchvision():
-    theirs = randomised(vit_b_16(weights=None)).eval()
-    ours = vit("B").eval()
-    ours.load_state_dict(convert_torchvision_weights(theirs.state_dict()))
-    x = torch.randn(1, 3, 224, 224)
-    with torch.no_grad():
-        assert relative(ours(x), theirs(x)) < 1e-5
+def test_vit_b_16_equals_torchvision_in_logits_and_gradients():
+    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    found = differences(vit("B").eval(), randomised(vit_b_16(weights=None)).eval(), convert_torchvision_weights, x)
+    assert found[0][1] < 1e-5, found[0]
+
+
+def test_vit_b_16_equals_timm_in_logits_and_gradients():
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    theirs = timm.create_model("vit_base_patch16_224", pretrained=False)
+    found = differences(vit("B").eval(), randomised(theirs).eval(), convert_timm_weights, x)
+    assert found[0][1] < 1e-5, found[0]
 
 
 def test_equals_timm():
@@ -291,6 +315,17 @@ def test_images_of_a_batch_do_not_affect_each_other():
     assert torch.allclose(model(batch)[3:4], model(batch[3:4]), atol=1e-6)
 
 
+def test_without_positions_the_order_of_the_patches_does_not_matter():
+    """Tokens come out in the order in which their patches went in, otherwise unchanged; with positions they do not."""
+    order = torch.tensor([4, 2, 0, 5, 1, 3])
+    shuffled = unpatchify(patchify(images(), 4)[:, order], 4, 8, 12)
+    for positions, same in (("none", True), ("learned", False), ("sincos", False)):
+        model = small(positions=positions, classification=False)
+        assert torch.allclose(model(shuffled), model(images())[:, order], atol=1e-5) is same
+        scores = small(positions=positions)
+        assert torch.allclose(scores(shuffled), scores(images()), atol=1e-5) is same
+
+
 def test_gradients_reach_every_parameter():
     model = small(pool="mean")
     (model(images()) * torch.randn(2, 7)).sum().backward()
@@ -327,10 +362,16 @@ def test_exported_model_gives_the_same():
     assert torch.allclose(exported(images(seed=3)), model(images(seed=3)), atol=1e-6)
 
 
-def test_compiled_model_gives_the_same():
-    model = small()
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)  # needs no C++ compiler
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_model_gives_the_same(backend):
+    if backend == "inductor" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("no C++ compiler, which torch.compile's own backend needs")
+    model, compiled = small(), torch.compile(small(), backend=backend, fullgraph=True)
+    for one in (model, compiled):
+        one(images(seed=3)).square().sum().backward()
     assert torch.allclose(compiled(images(seed=3)), model(images(seed=3)), atol=1e-6)
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(compiled.get_parameter(f"_orig_mod.{name}").grad, parameter.grad, atol=1e-4), name
 
 
 def test_pretrained_weights_come_through_torchvision(monkeypatch):

@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if further and options.command != "lab":
         parser.error(f"unrecognized arguments: {' '.join(further)}")
     options.further = further
+    options.given = list(sys.argv[1:] if arguments is None else arguments)
     return options.run(options) or 0
 
 

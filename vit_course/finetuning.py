@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit_course.embeddings import FixedPositions, LearnedPositions
 from vit_course.vit import ViT
@@ -46,8 +46,7 @@ def resize_positions(
 def resize_model(model: ViT, image_size: int | tuple[int, int]) -> ViT:
     """Make a ViT take images of another size, in place: the patches stay as large, so their number changes.
 
-    The positions stay the same Parameter, with new numbers in it; an optimizer that keeps numbers about it has to
-    forget them.
+    Learned positions become a new Parameter, which an optimizer made before does not know.
 
     Args:
         model: a `ViT` that classifies, with learned, fixed or no positions.
@@ -65,9 +64,8 @@ def resize_model(model: ViT, image_size: int | tuple[int, int]) -> ViT:
         raise ValueError(f"patches of {patch} × {patch} pixels do not tile an image of {size[0]} × {size[1]}.")
     old_grid, new_grid = ((height // patch, width // patch) for height, width in (model.image_size, size))
     if old_grid != new_grid and isinstance(model.positions, LearnedPositions):
-        learned = model.positions.positions
-        learned.data = resize_positions(learned.data, old_grid, new_grid)
-        learned.grad = None
+        learned = model.positions.positions.detach()
+        model.positions.positions = nn.Parameter(resize_positions(learned, old_grid, new_grid))
     elif old_grid != new_grid and isinstance(model.positions, FixedPositions):
         old = model.positions.positions
         model.positions = FixedPositions(*new_grid, old.shape[-1], cls=True).to(old)

@@ -66,6 +66,7 @@ class Muon(torch.optim.AdamW):
                 state = self.state[weight]
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
+                    state["step"] = torch.zeros(())  # AdamW expects one when it loads a state
                 state["momentum"].lerp_(weight.grad, 1 - self.momentum)
                 updates.append(weight.grad.lerp(state["momentum"], self.momentum))  # Nesterov
             parts = group["stacked"]

@@ -1,8 +1,11 @@
 """How much a lesson does on this machine: seconds in a test, minutes on a laptop, more on a GPU."""
 
 import os
+import platform
+import re
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +49,13 @@ def profile() -> Profile:
     if name not in PROFILES:
         raise ValueError(f"VIT_COURSE_PROFILE is {name!r}; set it to one of {', '.join(PROFILES)}, or unset it.")
     return PROFILES[name]
+
+
+def processor() -> str:
+    """The name of this machine's CPU."""
+    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere `platform` knows the name
+    found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 @cache

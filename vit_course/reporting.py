@@ -135,7 +135,8 @@ def announcement(run: _Run, seconds: float) -> str:
 
 def status(run: _Run) -> str:
     """One line: how far, how good, how long still."""
-    parts = [f"step {run.step:,} of {run.total_steps:,}", *figures(run)]
+    done = round(20 * run.step / run.total_steps)
+    parts = [f"{'█' * done}{'░' * (20 - done)} step {run.step:,} of {run.total_steps:,}", *figures(run)]
     if run.step == run.total_steps:
         parts.append(f"{duration(run.seconds)} of training")
     else:

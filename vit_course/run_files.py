@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 KEPT = 2  # the newest checkpoint, and one before it in case that one is damaged on the disk
 _NAME = re.compile(r"step-(\d{8})\.([0-9a-f]{16})\.pt")
+_UNFINISHED = re.compile(r"\.step-\d{8}\.[0-9a-f]{16}\.pt\.\d+")
 
 
 class StorageError(OSError):
@@ -30,7 +32,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         state: tensors, numbers, strings, and lists and dicts of them.
 
     Returns:
-        The path, `step-<step>.<digits>.pt`, which `torch.load` reads. Older checkpoints but one are deleted.
+        The path, `step-<step>.<digits>.pt`, which `torch.load` reads. Of those of earlier steps, one is kept.
 
     Raises:
         StorageError: the folder cannot be written, or the disk is full. Earlier checkpoints are kept.
@@ -39,10 +41,12 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     torch.save(state, buffer)
     content = buffer.getvalue()
     path = folder / f"step-{step:08d}.{hashlib.sha256(content).hexdigest()[:16]}.pt"
+    if folder.is_dir():  # what a process left that was killed while it wrote
+        _delete(file for file in folder.iterdir() if _UNFINISHED.fullmatch(file.name))
     write_whole(path, content)
-    for old in checkpoints(folder)[KEPT:]:
-        with contextlib.suppress(OSError):
-            old.unlink()
+    # Those of later steps are damaged, or we would have gone on from them. They must not push out good ones.
+    earlier = [old for old in checkpoints(folder) if int(_NAME.fullmatch(old.name)[1]) < step]
+    _delete(earlier[KEPT - 1 :])
     return path
 
 
@@ -67,6 +71,7 @@ def write_whole(path: Path, content: bytes) -> None:
         StorageError: the folder cannot be written, or the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    _delete(path.parent.glob(f".{path.name}.[0-9]*"))  # of a process that was killed while it wrote
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -82,3 +87,9 @@ def write_whole(path: Path, content: bytes) -> None:
                 f"no space left to write {path} ({len(content) / 1e6:.0f} MB). Free some, or give another folder."
             ) from error
         raise StorageError(f"{path} cannot be written: {error.strerror or error}. Give another folder.") from error
+
+
+def _delete(files: Iterable[Path]) -> None:
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink()

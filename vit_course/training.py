@@ -9,6 +9,7 @@ is random in a step depends on the seed and the number of the step alone: a run 
 been, and two processes do together what one does.
 """
 
+import atexit
 import contextlib
 import copy
 import dataclasses
@@ -29,7 +30,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from vit_course import augmentation, profiles, run_files
+from vit_course import augmentation, initialisation, profiles, run_files
 from vit_course.augmentation import mixup, random_crop_flip
 from vit_course.data import ImageSet
 from vit_course.finetuning import resize_model
@@ -60,7 +61,9 @@ class Recipe:
 
     Attributes:
         image_size, patch_size, dim, depth, heads, mlp_dim, dropout, pool, positions: of the `ViT`.
-        init: weights of the linear layers at first: "torch" (PyTorch's own) or "fan_in" (normal, std 1/√inputs).
+        init: the weights at first: "torch" (PyTorch's own), "fan_in" or "mimetic" (and "fan_in" outside attention); see
+            `initialisation`.
+        whiten: the patch embedding at first is `initialisation.whitened_` by the training images.
         epochs: how often every image is used; `train(minutes=…)` takes its place.
         batch_size: images in a step, over all processes.
         optimizer: "adamw", "adam", "sgd" or "muon" (Muon for the encoder's matrices, AdamW for the rest).
@@ -91,7 +94,8 @@ class Recipe:
     dropout: float = 0.0
     pool: Literal["cls", "mean"] = "cls"
     positions: Literal["learned", "sincos", "none"] = "learned"
-    init: Literal["torch", "fan_in"] = "torch"
+    init: Literal["torch", "fan_in", "mimetic"] = "torch"
+    whiten: bool = False
     epochs: float = 10
     batch_size: int = 128
     optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
@@ -115,7 +119,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
-            ("init", self.init, ("torch", "fan_in")),
+            ("init", self.init, ("torch", "fan_in", "mimetic")),
             ("optimizer", self.optimizer, ("adamw", "adam", "sgd", "muon")),
             ("policy", self.policy, ("randaugment", "autoaugment", None)),
             ("precision", self.precision, ("auto", *PRECISIONS)),
@@ -140,11 +144,11 @@ class Recipe:
             names = ("image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "dropout", "pool", "positions")
             options = {name: getattr(self, name) for name in names}
             model = ViT(num_classes=num_classes, in_channels=in_channels, **options)
-            if self.init == "fan_in":
-                for layer in model.modules():
-                    if isinstance(layer, nn.Linear):
-                        nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
-                        nn.init.zeros_(layer.bias)
+            if self.init != "torch":
+                initialisation.fan_in_(model)
+            if self.init == "mimetic":
+                for block in model.encoder.blocks:
+                    initialisation.mimetic_(block.attention)
         return model
 
     def size_at(self, step: int, total_steps: int) -> int:
@@ -309,7 +313,7 @@ def train(
     """
     run = _Run(recipe, images, test, Path(folder) if folder else None, model, device, evaluations)
     # The random numbers of whoever calls stay as they were.
-    with run.processes, torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         return run.to_the_end(minutes, save_seconds, report or report_here())
 
 
@@ -340,6 +344,8 @@ class _Run:
         self.classes = len(images.classes)
         self.described = f"{images.name}, {len(images):,} images"
         self.model = model or recipe.build(self.classes, images.images.shape[1])
+        if recipe.whiten and not model:
+            initialisation.whitened_(self.model.embedding, images.images[:2_000])
         self.model.to(self.device)
         self.grows = bool(recipe.sizes) and isinstance(self.model, ViT)
         self.precision = _precision(recipe.precision, self.device)
@@ -385,18 +391,24 @@ class _Run:
 
         def settle() -> None:
             """Fetch the losses from the device, and look at them."""
-            self.losses += self.processes.mean(fresh)
+            losses = self.processes.mean(fresh)
             fresh.clear()
+            self.losses += losses
             self.seconds = before + time.monotonic() - started
-            if any(not math.isfinite(loss) for loss in self.losses[-20:]):
+            # A loss is that of the weights before its step: those after the last one need a look of their own.
+            weights = (parameter.isfinite().all() for parameter in self.model.parameters())
+            if not (all(map(math.isfinite, losses)) and torch.stack([*weights]).all()):
+                rates = f"lr={self.recipe.lr:g}"
+                if self.recipe.optimizer == "muon":
+                    rates += f", muon_lr={self.recipe.muon_lr:g}"
                 raise TrainingError(
                     f"the loss is no number any more (step {self.step} of {self.total_steps}). Take a lower learning "
-                    f"rate (lr={self.recipe.lr:g} now), a longer warm-up, or precision='float32'; look for NaN in "
+                    f"rate ({rates} now), a longer warm-up, or precision='float32'; look for NaN in "
                     f"images of your own."
                 )
 
         while self.step < self.total_steps:
-            if model is None or size != self.recipe.size_at(self.step, self.total_steps):
+            if model is None or size != self._size():
                 size = self._resize()
                 model = self.processes.wrapped(self.model)
                 model = torch.compile(model) if compiled else model
@@ -407,15 +419,16 @@ class _Run:
             if not (len(fresh) >= together or last or due):
                 continue
             settle()
+            stop = self.processes.any(bool(interrupted))
             pause = time.monotonic()
             if due:
                 self._evaluate()
             report.step(self)
-            if last or interrupted or pause - saved >= save_seconds:
+            if last or stop or pause - saved >= save_seconds:
                 self._save(report)
                 saved = time.monotonic()
             started += time.monotonic() - pause
-            if interrupted:
+            if stop:
                 raise KeyboardInterrupt
 
     def _train_step(self, model: nn.Module, size: int) -> Tensor:
@@ -462,17 +475,26 @@ class _Run:
             torch.manual_seed(_seed(recipe.seed, step, f"process {rank}"))
         return images[rank::count], targets[rank::count]
 
+    def _size(self) -> int:
+        return self.recipe.size_at(self.step, self.total_steps) if self.grows else self.recipe.image_size
+
     def _resize(self) -> int:
         """Bring the model to the image size of the step to come."""
-        size = self.recipe.size_at(self.step, self.total_steps) if self.grows else self.recipe.image_size
+        size = self._size()
         if self.grows and self.model.image_size != (size, size):
-            self.optimizer.state.pop(getattr(self.model.positions, "positions", None), None)
             self._resize_models(size)
         return size
 
     def _resize_models(self, size: int) -> None:
+        before = {id(parameter): name for name, parameter in self.model.named_parameters()}
         for model in (self.model, self.ema.module) if self.ema else (self.model,):
             resize_model(model, size)
+        now = dict(self.model.named_parameters())
+        for group in self.optimizer.param_groups:  # the positions are new
+            for old in group["params"]:
+                if now[before[id(old)]] is not old:
+                    self.optimizer.state.pop(old, None)
+            group["params"] = [now[before[id(old)]] for old in group["params"]]
 
     def _evaluation_due(self) -> bool:
         if self.test is None or not self.evaluations_wanted:
@@ -514,9 +536,9 @@ class _Run:
         return seconds
 
     def _plan(self, minutes: float | None) -> int:
-        if minutes is None:
-            return max(1, round(self.recipe.epochs * (len(self.labels) // self.recipe.batch_size)))
         sizes = self.recipe.sizes if self.grows else (self.recipe.image_size,)
+        if minutes is None:
+            return max(len(sizes), round(self.recipe.epochs * (len(self.labels) // self.recipe.batch_size)))
         mean = sum(self.forecast[size] for size in sizes) / len(sizes)
         return self.processes.agreed(max(len(sizes), int(minutes * 60 / mean)))
 
@@ -568,20 +590,26 @@ class _Run:
 
     def _resume(self, report: Report) -> bool:
         for path in self.processes.agreed(run_files.checkpoints(self.folder) if self.folder else []):
-            state = run_files.load_checkpoint_file(path)
+            # Another machine may not see the folder.
+            state = self.processes.agreed(None if self.processes.rank else run_files.load_checkpoint_file(path))
             if state is None:
                 report.notice(f"{path} is damaged and left aside; an earlier checkpoint is used if there is one.")
                 continue
             self._refuse_another(state, path)
             self.step, self.total_steps = state["step"], state["total_steps"]
-            if self.grows:
-                self._resize_models(state["image_size"])
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            if self.ema:
-                self.ema.load_state_dict(state["ema"])
-            if self.scaler:
-                self.scaler.load_state_dict(state["scaler"])
+            try:
+                if self.grows:
+                    self._resize_models(state["image_size"])
+                self.model.load_state_dict(state["model"])
+                self.optimizer.load_state_dict(state["optimizer"])
+                if self.ema:
+                    self.ema.load_state_dict(state["ema"])
+                if self.scaler:
+                    self.scaler.load_state_dict(state["scaler"])
+            except (RuntimeError, ValueError) as error:
+                raise TrainingError(
+                    f"{path.parent} holds a run of another model. Give another folder, or the model of that run."
+                ) from error
             self.seconds, self.losses = state["seconds"], state["losses"].tolist()
             self.evaluations = [tuple(evaluation) for evaluation in state["evaluations"]]
             report.notice(f"Going on from {path} (step {self.step} of {self.total_steps}).")
@@ -611,20 +639,13 @@ class _Processes:
     """The processes that train together: one, unless `torchrun` started us."""
 
     def __init__(self) -> None:
-        self.started = False
         self.rank, self.count = 0, 1
         if distributed.is_available() and (distributed.is_initialized() or distributed.is_torchelastic_launched()):
             if not distributed.is_initialized():
                 distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-                self.started = True
+                # Not at the end of `train`: a group cannot be set up twice in the same place.
+                atexit.register(distributed.destroy_process_group)
             self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
-
-    def __enter__(self) -> "_Processes":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.started:
-            distributed.destroy_process_group()
 
     def device(self) -> torch.device:
         device = profiles.device()
@@ -643,6 +664,14 @@ class _Processes:
         said = [value]
         distributed.broadcast_object_list(said)
         return said[0]
+
+    def any(self, value: bool) -> bool:
+        """Whether one of us says so."""
+        if self.count == 1:
+            return value
+        said = [value] * self.count
+        distributed.all_gather_object(said, value)
+        return any(said)
 
     def mean(self, losses: list[Tensor]) -> list[float]:
         """Each loss, over the whole batch."""
@@ -693,7 +722,9 @@ def _precision(wanted: str, device: torch.device) -> torch.dtype:
 def _described(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else str(device)
+    if device.type == "cpu":
+        return f"{profiles.processor()}, {torch.get_num_threads()} threads"
+    return str(device)
 
 
 @contextlib.contextmanager
@@ -751,7 +782,25 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | list) else value
 
 
+_OURS = Recipe(
+    pool="mean",
+    positions="sincos",
+    init="mimetic",
+    whiten=True,
+    optimizer="muon",
+    lr=2e-3,
+    weight_decay=0.05,
+    sizes=(16, 16, 24, 32),
+)
+_TO_LOOK_INSIDE = dataclasses.replace(_OURS, dim=192, depth=6, heads=3, mlp_dim=768, batch_size=256)
+
 # By name: the images each is for, and what to do.
 RECIPES: dict[str, tuple[str, Recipe]] = {
-    "baseline": ("cifar10", Recipe()),
+    "baseline": ("cifar10", Recipe(precision="float32")),
+    "fast": (
+        "cifar10",
+        dataclasses.replace(_OURS, dim=96, depth=6, heads=3, mlp_dim=192, padding=1, precision="float32", epochs=5),
+    ),
+    "cifar10": ("cifar10", dataclasses.replace(_TO_LOOK_INSIDE, epochs=30, label_smoothing=0.1, mixup=0.2, cutmix=1.0)),
+    "tiny-imagenet": ("Tiny-ImageNet", dataclasses.replace(_TO_LOOK_INSIDE, epochs=20, label_smoothing=0.1)),
 }

@@ -1,7 +1,9 @@
 """`vit-course train`: run a recipe from the command line, and keep what comes out of it."""
 
 import argparse
+import contextlib
 import dataclasses
+import os
 import shlex
 import sys
 import time
@@ -30,9 +32,12 @@ def main(options: argparse.Namespace) -> int:
         if options.data is None and data not in ("cifar10", "shapes", "where"):
             raise ValueError(f"{options.recipe} is for {data}: say where it lies, --data FOLDER.")
         folder = options.out or Path("runs") / options.recipe
-        images, test = _loaded(options.data or data, recipe)
-        trained = train(recipe, images, test, minutes=options.minutes, folder=folder)
-        keep(trained, folder / "model.safetensors", images, test)
+        rank = int(os.environ.get("RANK", 0))  # of this process, under torchrun: the first one speaks and writes
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if rank else sys.stdout):
+            images, test = _loaded(options.data or data, recipe)
+            trained = train(recipe, images, test, minutes=options.minutes, folder=folder)
+        if not rank:
+            keep(trained, folder / "model.safetensors", images, test, options.given)
     except (ValueError, OSError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
         return 1
@@ -61,13 +66,13 @@ def changed(recipe: Recipe, settings: list[str]) -> Recipe:
         if not given or name not in kinds:
             raise ValueError(f"--set takes NAME=VALUE with a NAME of {', '.join(kinds)}; got {setting!r}.")
         try:
-            values[name] = _read(text, getattr(recipe, name), kinds[name])
+            values[name] = _read(text, kinds[name])
         except ValueError as error:
             raise ValueError(f"{setting}: {error}") from error
     return dataclasses.replace(recipe, **values)
 
 
-def _read(text: str, now: Any, kind: Any) -> Any:
+def _read(text: str, kind: Any) -> Any:
     """A value from the command line, of the kind that its field in the recipe has."""
     if type(None) in typing.get_args(kind) and text.lower() == "none":
         return None
@@ -76,7 +81,9 @@ def _read(text: str, now: Any, kind: Any) -> Any:
         return tuple(number(part) for part in text.split(",") if part)
     for option in (kind, *typing.get_args(kind)):
         if option is bool:
-            return {"true": True, "false": False}.get(text.lower(), text)
+            if text.lower() not in ("true", "false"):
+                raise ValueError("true or false?")
+            return text.lower() == "true"
         if option in (int, float):
             return option(text)
     return text
@@ -92,8 +99,8 @@ def described(recipe: Recipe) -> str:
     )
 
 
-def keep(trained: Trained, path: Path, images: ImageSet, test: ImageSet) -> None:
-    """Write the weights and their card, and say so.
+def keep(trained: Trained, path: Path, images: ImageSet, test: ImageSet, command: list[str]) -> None:
+    """Write the weights and their card, and say so. The command's arguments stand in the card.
 
     Raises:
         StorageError: the folder cannot be written, or the disk is full.
@@ -109,7 +116,7 @@ def keep(trained: Trained, path: Path, images: ImageSet, test: ImageSet) -> None
         "hardware": trained.device,
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
-        "command": shlex.join(["vit-course", *sys.argv[1:]]),
+        "command": shlex.join(["vit-course", *command]),
         "recipe": dataclasses.asdict(trained.recipe),
     }
     checkpoints.save_weights(trained.model, path, facts)

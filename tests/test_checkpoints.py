@@ -1,0 +1,49 @@
+"""Weights that are kept, with their card."""
+
+import json
+
+import pytest
+import torch
+
+from vit_course import ViT, checkpoints
+
+SIZES = {"image_size": (8, 12), "patch_size": 4, "num_classes": 5, "dim": 16, "depth": 2, "heads": 2, "mlp_dim": 24}
+
+
+@pytest.mark.parametrize("positions", ["learned", "sincos", "none"])
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_weights_come_back_in_a_model_of_the_same_kind(tmp_path, positions, pool):
+    model = ViT(positions=positions, pool=pool, in_channels=1, **SIZES).eval()
+    path = tmp_path / "kept.safetensors"
+    checkpoints.save_weights(model, path, {"accuracy": 0.5, "classes": ["Zürich"]})
+    again = checkpoints.load_checkpoint(path)
+    images = torch.randn(3, 1, 8, 12)
+    assert torch.allclose(again(images), model(images), atol=5e-3)
+    assert not again.training and next(again.parameters()).dtype == torch.float32
+    assert checkpoints.card(path)["accuracy"] == 0.5 and checkpoints.card(path)["classes"] == ["Zürich"]
+    assert checkpoints.configuration(again) == checkpoints.configuration(model)
+    assert path.stat().st_size < 2.2 * sum(p.numel() for p in model.parameters()) + 4_000
+
+
+def test_what_cannot_be_loaded_is_said(tmp_path):
+    with pytest.raises(ValueError, match="no checkpoint 'nothing'"):
+        checkpoints.load_checkpoint("nothing")
+    with pytest.raises(ValueError, match="no weights at"):
+        checkpoints.load_checkpoint(tmp_path / "none.safetensors")
+    path = tmp_path / "kept.safetensors"
+    checkpoints.save_weights(ViT(**SIZES), path, {})
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"cannot be read as weights .* train it again"):
+        checkpoints.load_checkpoint(path)
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(ValueError, match="the card of these weights, cannot be read"):
+        checkpoints.load_checkpoint(path)
+
+
+def test_those_that_come_with_the_course_are_whole():
+    for name in checkpoints.names():
+        model, card = checkpoints.load_checkpoint(name), checkpoints.card(name)
+        assert len(card["classes"]) == model.head.out_features
+        assert {"data", "command", "hardware", "minutes", "accuracy", "recipe"} <= card.keys()
+        assert (checkpoints.HERE / f"{name}.safetensors").stat().st_size <= 6_000_000
+        assert json.dumps(card)

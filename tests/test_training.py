@@ -1,0 +1,304 @@
+"""Recipes, the pieces of training, and what the loop does when something is wrong."""
+
+import dataclasses
+import errno
+import math
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from small_training import FULL, SMALL, STEPS, Recorded, images, same, weights
+from torch import nn
+
+from vit_course import load_images, run_files, training
+from vit_course.reporting import Report
+from vit_course.training import (
+    RECIPES,
+    Recipe,
+    TrainingError,
+    accuracy,
+    evaluate,
+    train,
+    train_step,
+    warmup_cosine,
+)
+
+
+def run(recipe=SMALL, **options):
+    return train(recipe, images(), images("test"), **{"report": Report(), "device": "cpu", **options})
+
+
+# -- the pieces
+
+
+def test_the_learning_rate_goes_up_in_a_line_and_down_on_a_cosine():
+    rates = [warmup_cosine(step, 20, 4, 2.0) for step in range(21)]
+    assert rates[:5] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert rates[12] == pytest.approx(1.0) and rates[20] == pytest.approx(0)
+    assert rates[8] == pytest.approx(1 + math.cos(math.pi / 4))
+    assert warmup_cosine(0, 1, 0, 3.0) == 3.0
+    for step, total, warmup in ((21, 20, 4), (-1, 20, 4), (0, 20, 20), (0, 20, -1)):
+        with pytest.raises(ValueError, match="needs 0 ≤ warmup_steps"):
+            warmup_cosine(step, total, warmup, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["labels", "probabilities"])
+def test_a_step_learns_and_returns_the_loss_before_it(kind):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
+    x, labels = torch.randn(5, 3, 2, 2), torch.tensor([0, 1, 2, 0, 1])
+    targets = labels if kind == "labels" else nn.functional.one_hot(labels, 3).float()
+    before = nn.functional.cross_entropy(model(x), labels)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model[1].weight.grad = torch.full((3, 12), 1e6)  # left over: must not count
+    loss = train_step(model, optimizer, x, targets)
+    assert loss.item() == pytest.approx(before.item()) and not loss.requires_grad
+    assert model.training
+    assert nn.functional.cross_entropy(model(x), labels) < before
+
+
+def test_clipping_bounds_the_gradient():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    before = model[1].weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    train_step(model, optimizer, 1e4 * torch.randn(5, 3, 2, 2), torch.tensor([0, 1, 2, 0, 1]), clip=0.01)
+    assert 0 < (model[1].weight - before).norm() <= 0.01 + 1e-6
+
+
+def test_accuracy():
+    assert accuracy(torch.tensor([[1.0, 2], [3, 0], [0, 1]]), torch.tensor([1, 0, 0])) == 2 / 3
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_evaluation_is_without_dropout_and_keeps_the_mode(mode):
+    model = replace(SMALL, dropout=0.9).build(10).train(mode)
+    test = images("test")
+    assert evaluate(model, test) == evaluate(model, test, batch_size=7)
+    assert model.training is mode
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"optimizer": "adamx"}, "optimizer is one of 'adamw'"),
+        ({"precision": "int8"}, "precision is one of"),
+        ({"sizes": (16, 24)}, "sizes end with the image_size, 32"),
+        ({"sizes": (18, 32)}, "multiples of the patch_size"),
+        ({"epochs": 0}, "epochs > 0"),
+        ({"warmup": 1.0}, "0 ≤ warmup < 1"),
+    ],
+)
+def test_an_impossible_recipe_is_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        replace(SMALL, **wrong)
+
+
+# -- the loop
+
+
+def test_it_learns():
+    train_images = load_images("shapes", limit=1_000)
+    recipe = replace(
+        SMALL, dim=32, mlp_dim=64, patch_size=8, epochs=8, positions="sincos", optimizer="muon", padding=None
+    )
+    losses = [train(replace(recipe, seed=seed), train_images, report=Report(), device="cpu").losses for seed in (0, 1)]
+    for of_a_run in losses:  # chance is ln 10 = 2.30
+        assert sum(of_a_run[-20:]) / 20 < 2.05
+
+
+def test_the_seed_decides_all_and_nothing_else_does(tmp_path):
+    first = run(FULL)
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    again = run(FULL, folder=tmp_path, save_seconds=0, evaluations=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert same(weights(first), weights(again)) and first.losses == again.losses
+    assert not same(weights(first), weights(run(replace(FULL, seed=1))))
+
+
+def test_what_comes_out():
+    trained = run(evaluations=4)
+    assert trained.steps == len(trained.losses) == STEPS
+    assert [step for step, _, _ in trained.evaluations] == [6, 12, 18, 24]
+    assert trained.accuracy == trained.evaluations[-1][2] == evaluate(trained.model, images("test"))
+    assert not trained.model.training and trained.seconds > 0
+    assert math.isnan(train(SMALL, images(), report=Report(), device="cpu").accuracy)
+
+
+def test_a_model_grows_and_ends_at_full_size():
+    sizes = []
+
+    class Watched(Report):
+        def step(self, run):
+            sizes.append(run.model.image_size[0])
+
+    trained = run(FULL, evaluations=STEPS, report=Watched())
+    assert sorted(set(sizes)) == [16, 24, 32] and sizes == sorted(sizes)
+    assert trained.model.image_size == (32, 32)
+
+
+def test_minutes_are_turned_into_steps():
+    report = Recorded()
+    trained = train(SMALL, images(), minutes=0.02, report=report, device="cpu")
+    assert report.seconds[0] == pytest.approx(1.2, rel=0.2)
+    assert trained.steps > 5
+
+
+def test_weight_decay_is_for_matrices_only():
+    model = SMALL.build(10)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for optimizer in ("adamw", "muon", "sgd", "adam"):
+        groups = training._optimizer(replace(SMALL, optimizer=optimizer, weight_decay=0.3), model).param_groups
+        found = [names[id(p)] for group in groups for p in group["params"]]
+        assert sorted(found) == sorted(names.values())
+        for group in groups:
+            for parameter in group["params"]:
+                name = names[id(parameter)]
+                decays = name.endswith("weight") and "norm" not in name
+                assert (group["weight_decay"] > 0) is decays, name
+                hidden = decays and name.startswith("encoder.")
+                assert group.get("muon", False) is (hidden and optimizer == "muon"), name
+                assert group.get("stacked", 1) == (3 if optimizer == "muon" and "qkv.weight" in name else 1)
+
+
+def test_it_also_runs_outside_the_main_thread():
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(run().steps))
+    thread.start()
+    thread.join()
+    assert ended == [STEPS]
+
+
+# -- what is wrong
+
+
+def test_images_that_do_not_fit_are_refused():
+    small = images()
+    cut = dataclasses.replace(small, images=small.images[..., :16, :16])
+    with pytest.raises(ValueError, match=r"these have 16 × 16: load_images\(…, size=32\)"):
+        train(SMALL, cut, report=Report())
+    with pytest.raises(ValueError, match="a batch takes 300 images and there are 256"):
+        train(replace(SMALL, batch_size=300), small, report=Report())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_a_loss_that_is_no_number_is_said_and_checkpoints_stay(tmp_path, optimizer):
+    recipe = replace(SMALL, optimizer=optimizer, lr=1e30, muon_lr=1e30, clip=0, warmup=0.5)
+    with pytest.raises(
+        TrainingError, match=r"the loss is no number any more \(step \d+ of 24\)\. Take a lower learning"
+    ):
+        run(recipe, folder=tmp_path, save_seconds=0)
+    for path in run_files.checkpoints(tmp_path):
+        state = run_files.load_checkpoint_file(path)
+        assert all(weight.isfinite().all() for weight in state["model"].values())
+
+
+class Greedy(nn.Module):
+    """Fails after some steps, as torch does."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.layer, self.error, self.left = nn.Linear(3 * 32 * 32, 10), error, 8
+
+    def forward(self, x):
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return self.layer(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+        ),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+    ],
+)
+def test_used_up_memory_is_said(error):
+    with pytest.raises(TrainingError, match=r"not enough memory for batches of 32 .* Halve batch_size"):
+        run(model=Greedy(error))
+
+
+def test_other_errors_pass_through():
+    with pytest.raises(RuntimeError, match="a mistake in the model"):
+        run(model=Greedy(RuntimeError("a mistake in the model")))
+
+
+def test_a_full_disk_stops_no_training(tmp_path, monkeypatch):
+    run(FULL, folder=tmp_path / "whole")
+    real, calls = run_files.os.fsync, []
+
+    def full_after_five(file):
+        calls.append(file)
+        if len(calls) > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file)
+
+    monkeypatch.setattr(run_files.os, "fsync", full_after_five)
+    report = Recorded()
+    trained = run(FULL, folder=tmp_path / "run", save_seconds=0, report=report, evaluations=STEPS)
+    assert trained.steps == STEPS
+    assert len(report.notices) == STEPS - 5
+    assert "No checkpoint at step 6: no space left to write" in report.notices[0]
+    left = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert [name[:13] for name in left] == ["step-00000004", "step-00000005"]
+    monkeypatch.undo()
+    assert same(weights(run(FULL, folder=tmp_path / "run")), weights(trained))
+
+
+def spoil_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def spoil_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [spoil_half, spoil_bit, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_damaged_checkpoints_are_left_aside(tmp_path, spoil, how_many):
+    whole = run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS)
+    for path in run_files.checkpoints(tmp_path)[:how_many]:
+        spoil(path)
+    report = Recorded()
+    again = run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=report)
+    assert same(weights(again), weights(whole)) and again.losses == whole.losses
+    assert [("is damaged and left aside" in notice) for notice in report.notices[:how_many]] == [True] * how_many
+    assert ("Going on from" in report.notices[-1]) is (how_many == 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lr": 1e-4}, "lr was 0.003 and is 0.0001"),
+        ({"dim": 32, "depth": 2}, "depth was 1 and is 2; dim was 16 and is 32"),
+    ],
+)
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, change, said):
+    run(folder=tmp_path)
+    kept = sorted(tmp_path.iterdir())
+    with pytest.raises(TrainingError, match=f"holds another run: {said}. Give another folder"):
+        run(replace(SMALL, **change), folder=tmp_path)
+    assert sorted(tmp_path.iterdir()) == kept
+
+
+def test_a_checkpoint_of_other_images_or_another_model_is_refused(tmp_path):
+    run(folder=tmp_path)
+    with pytest.raises(TrainingError, match="the images are not the same"):
+        train(SMALL, load_images("where", limit=256), folder=tmp_path, report=Report(), device="cpu")
+    with pytest.raises(TrainingError, match="holds a run of another model"):
+        run(folder=tmp_path, model=Greedy(MemoryError()))
+
+
+def test_every_named_recipe_builds():
+    for name, (data, recipe) in RECIPES.items():
+        assert data and isinstance(recipe, Recipe)
+        parameters = sum(p.numel() for p in recipe.build(10).parameters())
+        if name in ("cifar10", "tiny-imagenet"):
+            assert recipe.patch_size == 4 and 2.5e6 < parameters < 3e6
