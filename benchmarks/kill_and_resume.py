@@ -21,7 +21,7 @@ from vit_course.reporting import Report
 from vit_course.training import Recipe, Trained, train
 
 RECIPE = Recipe(
-    dim=32, depth=2, heads=2, mlp_dim=64, batch_size=32, epochs=40, lr=3e-3, optimizer="muon", init="mimetic",
+    dim=32, depth=2, heads=2, mlp_dim=64, batch_size=32, epochs=150, lr=3e-3, optimizer="muon", init="mimetic",
     sizes=(16, 24, 32), ema=0.9, dropout=0.1, mixup=0.2, cutmix=1.0, label_smoothing=0.1, precision="float32",
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
         while kills < options.kills:
             process = context.Process(target=run, args=(temporary,))
             process.start()
-            process.join(rng.uniform(1.0, 3.0))
+            process.join(rng.uniform(0.5, 2.5))
             if process.exitcode is not None:
                 sys.exit(f"the run ended after {kills} kills, before it could be killed {options.kills} times")
             process.kill()
