@@ -40,6 +40,28 @@ def test_what_cannot_be_loaded_is_said(tmp_path):
         checkpoints.load_checkpoint(path)
 
 
+def test_the_card_of_another_model_is_said(tmp_path):
+    path, card = tmp_path / "kept.safetensors", tmp_path / "kept.json"
+    checkpoints.save_weights(ViT(**SIZES), path, {})
+    configuration = checkpoints.card(path)["configuration"]
+    for wrong in ({**configuration, "dim": 32}, {**configuration, "colour": "red"}, {**configuration, "depth": 1}):
+        card.write_text(json.dumps({"configuration": wrong}))
+        with pytest.raises(ValueError, match="do not belong together"):
+            checkpoints.load_checkpoint(path)
+    for wrong in ("{}", "[]"):
+        card.write_text(wrong)
+        with pytest.raises(ValueError, match="do not belong together"):
+            checkpoints.load_checkpoint(path)
+
+
+def test_heads_of_another_width_come_back(tmp_path):
+    model = ViT(dim_head=12, **SIZES).eval()
+    checkpoints.save_weights(model, tmp_path / "wide.safetensors", {})
+    images = torch.randn(2, 3, 8, 12)
+    again = checkpoints.load_checkpoint(tmp_path / "wide.safetensors")
+    assert torch.allclose(again(images), model(images), atol=5e-3)
+
+
 def test_those_that_come_with_the_course_are_whole():
     for name in checkpoints.names():
         model, card = checkpoints.load_checkpoint(name), checkpoints.card(name)

@@ -86,7 +86,14 @@ def test_evaluation_is_without_dropout_and_keeps_the_mode(mode):
         ({"sizes": (16, 24)}, "sizes end with the image_size, 32"),
         ({"sizes": (18, 32)}, "multiples of the patch_size"),
         ({"epochs": 0}, "epochs > 0"),
+        ({"epochs": math.inf}, "epochs > 0"),
         ({"warmup": 1.0}, "0 ≤ warmup < 1"),
+        ({"heads": 0}, "heads, mlp_dim and all sizes are 1 or more"),
+        ({"sizes": (0, 32)}, "sizes are 1 or more"),
+        ({"padding": -1}, "padding are 0 or more"),
+        ({"lr": math.nan}, "rates, weight_decay"),
+        ({"betas": (0.9,)}, "betas are two numbers"),
+        ({"label_smoothing": 3.0}, "label_smoothing and ema are from 0 to 1"),
     ],
 )
 def test_an_impossible_recipe_is_refused(wrong, said):
@@ -194,6 +201,24 @@ def test_a_loss_that_is_no_number_is_said_and_checkpoints_stay(tmp_path, optimiz
         assert all(weight.isfinite().all() for weight in state["model"].values())
 
 
+class Poisoned(nn.Module):
+    """Its loss is a number, and its gradient is none: √ at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.root = nn.Linear(3 * 32 * 32, 10), nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.layer(x.flatten(1)) + 0 * self.root.sqrt()
+
+
+def test_weights_that_the_last_step_spoilt_are_not_kept(tmp_path):
+    one_step = replace(SMALL, epochs=1 / 8)
+    with pytest.raises(TrainingError, match=r"no number any more \(step 1 of 1\)"):
+        run(one_step, model=Poisoned(), folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 class Greedy(nn.Module):
     """Fails after some steps, as torch does."""
 
@@ -271,6 +296,26 @@ def test_damaged_checkpoints_are_left_aside(tmp_path, spoil, how_many):
     assert same(weights(again), weights(whole)) and again.losses == whole.losses
     assert [("is damaged and left aside" in notice) for notice in report.notices[:how_many]] == [True] * how_many
     assert ("Going on from" in report.notices[-1]) is (how_many == 1)
+
+
+def test_damaged_checkpoints_do_not_push_out_the_new_ones(tmp_path):
+    whole = run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS)
+    damaged = run_files.checkpoints(tmp_path)
+    for path in damaged:
+        spoil_half(path)
+
+    class Stopped(Report):
+        def step(self, run):
+            if run.step == 10:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=Stopped())
+    kept = [path.name[:13] for path in run_files.checkpoints(tmp_path) if path not in damaged]
+    assert kept == ["step-00000009", "step-00000008"]
+    report = Recorded()
+    assert same(weights(run(FULL, folder=tmp_path, report=report)), weights(whole))
+    assert f"(step 9 of {STEPS})" in report.notices[-1]
 
 
 @pytest.mark.parametrize(

@@ -126,12 +126,22 @@ class Recipe:
         ):
             if value not in allowed:
                 raise ValueError(f"{name} is one of {', '.join(map(repr, allowed))}; got {value!r}.")
+        whole = (self.image_size, self.patch_size, self.dim, self.depth, self.heads, self.mlp_dim, *self.sizes)
+        amounts = (self.lr, self.muon_lr, self.weight_decay, self.clip, self.mixup, self.cutmix, self.padding or 0)
+        for holds, rule in (
+            (min(whole) >= 1, "image_size, patch_size, dim, depth, heads, mlp_dim and all sizes are 1 or more"),
+            (all(amount >= 0 for amount in amounts), "rates, weight_decay, clip, mixup, cutmix, padding are 0 or more"),
+            (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "betas are two numbers from 0 to 1"),
+            (0 <= self.label_smoothing <= 1 and 0 <= self.ema < 1, "label_smoothing and ema are from 0 to 1"),
+        ):
+            if not holds:
+                raise ValueError(f"in a recipe, {rule}.")
         if self.sizes and (self.sizes[-1] != self.image_size or any(size % self.patch_size for size in self.sizes)):
             raise ValueError(
                 f"sizes end with the image_size, {self.image_size}, and are multiples of the patch_size, "
                 f"{self.patch_size}; got {self.sizes}."
             )
-        if self.batch_size < 1 or self.epochs <= 0 or not 0 <= self.warmup < 1:
+        if self.batch_size < 1 or not 0 < self.epochs < math.inf or not 0 <= self.warmup < 1:
             raise ValueError(
                 f"a run needs batch_size ≥ 1, epochs > 0 and 0 ≤ warmup < 1; "
                 f"got {self.batch_size}, {self.epochs} and {self.warmup}."

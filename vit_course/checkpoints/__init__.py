@@ -26,18 +26,25 @@ def load_checkpoint(name: str | Path) -> ViT:
         name: one of `names()`, or the path of a `.safetensors` file that `vit-course train` wrote.
 
     Raises:
-        ValueError: there is no such checkpoint, or the file is damaged.
+        ValueError: there is no such checkpoint, the file is damaged, or its card is another model's.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path, configuration = _path(name), card(name)["configuration"]
+    path = _path(name)
+    facts = card(path)
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} cannot be read as weights ({error}). Fetch it again, or train it again.") from error
-    model = ViT(**configuration)
-    model.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    try:
+        model = ViT(**facts["configuration"])
+        model.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} and its card do not belong together: the weights are not those of the card's configuration. "
+            "Fetch both again, or train again."
+        ) from error
     return model.eval()
 
 
@@ -87,6 +94,7 @@ def configuration(model: ViT) -> dict[str, Any]:
         "depth": len(model.encoder.blocks),
         "heads": block.attention.heads,
         "mlp_dim": block.mlp.fc1.out_features,
+        "dim_head": block.attention.out.in_features // block.attention.heads,
         "in_channels": model.embedding.projection.in_features // patch_size**2,
         "pool": model.pool,
         "positions": kinds[type(model.positions)],
