@@ -11,7 +11,8 @@ import torch
 from small_training import FULL, SMALL, STEPS, Recorded, images, same, weights
 from torch import nn
 
-from vit_course import load_images, run_files, training
+from vit_course import load_images, run_files
+from vit_course.recipes import optimizer_for
 from vit_course.reporting import Report
 from vit_course.training import (
     RECIPES,
@@ -156,7 +157,7 @@ def test_weight_decay_is_for_matrices_only():
     model = SMALL.build(10)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for optimizer in ("adamw", "muon", "sgd", "adam"):
-        groups = training._optimizer(replace(SMALL, optimizer=optimizer, weight_decay=0.3), model).param_groups
+        groups = optimizer_for(replace(SMALL, optimizer=optimizer, weight_decay=0.3), model).param_groups
         found = [names[id(p)] for group in groups for p in group["params"]]
         assert sorted(found) == sorted(names.values())
         for group in groups:

@@ -1,4 +1,4 @@
-"""How much a lesson does on this machine: seconds in a test, minutes on a laptop, more on a GPU."""
+"""What this machine is, and how much a lesson does on it: seconds in a test, minutes on a laptop, more on a GPU."""
 
 import os
 import platform
@@ -68,3 +68,34 @@ def device() -> "torch.device":
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def precision(wanted: str, device: "torch.device") -> "torch.dtype":
+    """One of `PRECISIONS`, or what "auto" means on a device.
+
+    That is bfloat16 where the hardware has it, float16 on older CUDA GPUs, else float32.
+    """
+    import torch
+
+    if wanted != "auto":
+        return getattr(torch, wanted)
+    if device.type == "cuda":
+        # A T4 (7.5) only emulates bfloat16.
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    if device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
+        return torch.bfloat16
+    return torch.float32
+
+
+def described(device: "torch.device") -> str:
+    """A device in words, such as the name of the GPU."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"{processor()}, {torch.get_num_threads()} threads"
+    return str(device)

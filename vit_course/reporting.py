@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from vit_course import profiles
+
 if TYPE_CHECKING:
     from vit_course.training import _Run
 
@@ -117,15 +119,13 @@ def report_here() -> Report:
 
 def announcement(run: _Run, seconds: float) -> str:
     """What is about to happen, how long it will take here, and what to expect of it."""
-    from vit_course.training import _described
-
     recipe = run.recipe
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
     steps = run.total_steps - run.step
     epochs = steps * recipe.batch_size / len(run.labels)
     lines = [
         f"{type(run.model).__name__} with {parameters:,} parameters on {run.described}: {steps:,} steps of "
-        f"{recipe.batch_size}, {epochs:.1f} epochs. About {duration(seconds)} on {_described(run.device)}, "
+        f"{recipe.batch_size}, {epochs:.1f} epochs. About {duration(seconds)} on {profiles.described(run.device)}, "
         f"in {str(run.precision).removeprefix('torch.')} (a few steps were measured)."
     ]
     if recipe.expect:

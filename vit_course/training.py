@@ -1,4 +1,4 @@
-"""Training: recipes, and the loop that runs them.
+"""Training: the loop that runs a recipe.
 
     images, test = load_images("cifar10"), load_images("cifar10", "test")
     trained = train(RECIPES["fast"], images, test, minutes=5)
@@ -9,23 +9,21 @@ is random in a step depends on the seed and the number of the step alone: a run 
 been, and two processes do together what one does.
 """
 
-import atexit
 import contextlib
 import copy
 import dataclasses
 import hashlib
 import math
-import os
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-import torch.distributed as distributed
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -34,7 +32,8 @@ from vit_course import augmentation, initialisation, profiles, run_files
 from vit_course.augmentation import mixup, random_crop_flip
 from vit_course.data import ImageSet
 from vit_course.finetuning import resize_model
-from vit_course.muon import Muon
+from vit_course.processes import Processes
+from vit_course.recipes import RECIPES, Recipe, optimizer_for
 from vit_course.reporting import Report, report_here
 from vit_course.vit import ViT
 
@@ -53,120 +52,6 @@ __all__ = [
 
 class TrainingError(RuntimeError):
     """Training cannot go on. The message says why and what to change; what was saved stays."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides a training run but the images. Change one with `dataclasses.replace(recipe, lr=2e-3)`.
-
-    Attributes:
-        image_size, patch_size, dim, depth, heads, mlp_dim, dropout, pool, positions: of the `ViT`.
-        init: the weights at first: "torch" (PyTorch's own), "fan_in" or "mimetic" (and "fan_in" outside attention); see
-            `initialisation`.
-        whiten: the patch embedding at first is `initialisation.whitened_` by the training images.
-        epochs: how often every image is used; `train(minutes=…)` takes its place.
-        batch_size: images in a step, over all processes.
-        optimizer: "adamw", "adam", "sgd" or "muon" (Muon for the encoder's matrices, AdamW for the rest).
-        lr: the highest learning rate, reached after the warm-up; falls to 0 on half a cosine.
-        muon_lr: the same for Muon.
-        betas: of Adam and AdamW; the first is the momentum of SGD.
-        weight_decay: of weight matrices. Biases, norms, CLS token and positions have none.
-        warmup: share of the steps.
-        clip: largest norm of the gradient; 0 is none.
-        sizes: image sizes to grow through in equal shares of the steps, such as (16, 24, 32); () stays at image_size.
-        ema: decay of the running mean of the weights that is kept in the end; 0 is none.
-        padding: of `random_crop_flip`; None is no crops and flips.
-        policy: "randaugment", "autoaugment" or None.
-        mixup, cutmix: α of the Beta distribution from which λ is drawn; 0 is none. With both, each step flips a coin.
-        label_smoothing: share of every label that goes to all classes.
-        precision: "auto", "float32", "bfloat16" or "float16" (with a gradient scaler).
-        compile: `torch.compile`; None does so on a GPU when the run is long enough to pay for it.
-        seed: of everything random.
-        expect: what accuracy to expect, in words, with where it was measured.
-    """
-
-    image_size: int = 32
-    patch_size: int = 4
-    dim: int = 128
-    depth: int = 4
-    heads: int = 4
-    mlp_dim: int = 256
-    dropout: float = 0.0
-    pool: Literal["cls", "mean"] = "cls"
-    positions: Literal["learned", "sincos", "none"] = "learned"
-    init: Literal["torch", "fan_in", "mimetic"] = "torch"
-    whiten: bool = False
-    epochs: float = 10
-    batch_size: int = 128
-    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
-    lr: float = 1e-3
-    muon_lr: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.05
-    warmup: float = 0.05
-    clip: float = 1.0
-    sizes: tuple[int, ...] = ()
-    ema: float = 0.0
-    padding: int | None = 4
-    policy: Literal["randaugment", "autoaugment"] | None = None
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    label_smoothing: float = 0.0
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    compile: bool | None = None
-    seed: int = 0
-    expect: str = field(default="", compare=False)
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("init", self.init, ("torch", "fan_in", "mimetic")),
-            ("optimizer", self.optimizer, ("adamw", "adam", "sgd", "muon")),
-            ("policy", self.policy, ("randaugment", "autoaugment", None)),
-            ("precision", self.precision, ("auto", *PRECISIONS)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} is one of {', '.join(map(repr, allowed))}; got {value!r}.")
-        whole = (self.image_size, self.patch_size, self.dim, self.depth, self.heads, self.mlp_dim, *self.sizes)
-        amounts = (self.lr, self.muon_lr, self.weight_decay, self.clip, self.mixup, self.cutmix, self.padding or 0)
-        for holds, rule in (
-            (min(whole) >= 1, "image_size, patch_size, dim, depth, heads, mlp_dim and all sizes are 1 or more"),
-            (all(amount >= 0 for amount in amounts), "rates, weight_decay, clip, mixup, cutmix, padding are 0 or more"),
-            (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "betas are two numbers from 0 to 1"),
-            (0 <= self.label_smoothing <= 1 and 0 <= self.ema < 1, "label_smoothing and ema are from 0 to 1"),
-        ):
-            if not holds:
-                raise ValueError(f"in a recipe, {rule}.")
-        if self.sizes and (self.sizes[-1] != self.image_size or any(size % self.patch_size for size in self.sizes)):
-            raise ValueError(
-                f"sizes end with the image_size, {self.image_size}, and are multiples of the patch_size, "
-                f"{self.patch_size}; got {self.sizes}."
-            )
-        if self.batch_size < 1 or not 0 < self.epochs < math.inf or not 0 <= self.warmup < 1:
-            raise ValueError(
-                f"a run needs batch_size ≥ 1, epochs > 0 and 0 ≤ warmup < 1; "
-                f"got {self.batch_size}, {self.epochs} and {self.warmup}."
-            )
-
-    def build(self, num_classes: int, in_channels: int = 3) -> ViT:
-        """The untrained ViT, the same for the same seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            names = ("image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "dropout", "pool", "positions")
-            options = {name: getattr(self, name) for name in names}
-            model = ViT(num_classes=num_classes, in_channels=in_channels, **options)
-            if self.init != "torch":
-                initialisation.fan_in_(model)
-            if self.init == "mimetic":
-                for block in model.encoder.blocks:
-                    initialisation.mimetic_(block.attention)
-        return model
-
-    def size_at(self, step: int, total_steps: int) -> int:
-        """The image size of a step."""
-        return self.sizes[step * len(self.sizes) // total_steps] if self.sizes else self.image_size
-
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 # --- the pieces, as in lesson 08 -------------------------------------------------------------------------------------
@@ -342,7 +227,7 @@ class _Run:
                 f"a batch takes {recipe.batch_size} images and there are {len(images)}: "
                 f"take a smaller batch_size, or more images."
             )
-        self.processes = _Processes()
+        self.processes = Processes()
         if recipe.batch_size % self.processes.count:
             raise ValueError(
                 f"a batch of {recipe.batch_size} cannot be shared equally by {self.processes.count} processes."
@@ -358,8 +243,8 @@ class _Run:
             initialisation.whitened_(self.model.embedding, images.images[:2_000])
         self.model.to(self.device)
         self.grows = bool(recipe.sizes) and isinstance(self.model, ViT)
-        self.precision = _precision(recipe.precision, self.device)
-        self.optimizer = _optimizer(recipe, self.model)
+        self.precision = profiles.precision(recipe.precision, self.device)
+        self.optimizer = optimizer_for(recipe, self.model)
         self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == torch.float16 else None
         self.ema = None
         if recipe.ema:
@@ -376,7 +261,8 @@ class _Run:
             report = Report()
         resumed = self._resume(report)
         if not resumed or self.step < self.total_steps:
-            self.forecast = self._forecast()
+            # How many steps there will be hangs on it where the time is given, and a moment's disturbance spoils it.
+            self.forecast = self._forecast(patience=min(2.0, minutes) if minutes else 0.0)
             self.total_steps = self.total_steps or self._plan(minutes)
             self.began = self.step, self.seconds
             report.start(self, self.forecast_from(self.step))
@@ -387,7 +273,13 @@ class _Run:
                 report.stop(self)
         final = self.ema.module if self.ema else self.model
         return Trained(
-            final.eval(), self.recipe, self.step, self.losses, self.evaluations, self.seconds, _described(self.device)
+            final.eval(),
+            self.recipe,
+            self.step,
+            self.losses,
+            self.evaluations,
+            self.seconds,
+            profiles.described(self.device),
         )
 
     def _loop(self, save_seconds: float, report: Report, interrupted: list[int]) -> None:
@@ -521,8 +413,11 @@ class _Run:
 
     # --- how long it will take ---
 
-    def _forecast(self) -> dict[int, float]:
-        """Seconds for a step at each image size, measured on a copy of the model."""
+    def _forecast(self, patience: float) -> dict[int, float]:
+        """Seconds for a step at each image size: the middle of as many as fit into `patience` seconds, of 3 at least.
+
+        They are made on a copy of the model.
+        """
         model, optimizer = self.model, self.optimizer
         seconds = {}
         try:
@@ -530,17 +425,17 @@ class _Run:
                 self.model = copy.deepcopy(model)
                 if self.grows:
                     resize_model(self.model, size)
-                self.optimizer = _optimizer(self.recipe, self.model)
-                times = []
+                self.optimizer = optimizer_for(self.recipe, self.model)
+                times, began = [], time.monotonic()
                 with _in_plain_words(self):
-                    for _ in range(5):
+                    while len(times) < 5 or time.monotonic() - began < patience:
                         start = time.monotonic()
                         images, targets = self._batch(0, size)
                         train_step(self.model, self.optimizer, images, targets, precision=self.precision)
                         if self.device.type == "cuda":
                             torch.cuda.synchronize()
                         times.append(time.monotonic() - start)
-                seconds[size] = sorted(times[2:])[1]  # the first ones warm up
+                seconds[size] = statistics.median(times[2:])  # the first ones warm up
         finally:
             self.model, self.optimizer = model, optimizer
         return seconds
@@ -642,101 +537,6 @@ class _Run:
             )
 
 
-# --- what is particular to machines ----------------------------------------------------------------------------------
-
-
-class _Processes:
-    """The processes that train together: one, unless `torchrun` started us."""
-
-    def __init__(self) -> None:
-        self.rank, self.count = 0, 1
-        if distributed.is_available() and (distributed.is_initialized() or distributed.is_torchelastic_launched()):
-            if not distributed.is_initialized():
-                distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-                # Not at the end of `train`: a group cannot be set up twice in the same place.
-                atexit.register(distributed.destroy_process_group)
-            self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
-
-    def device(self) -> torch.device:
-        device = profiles.device()
-        if self.count > 1 and device.type == "cuda":
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-            torch.cuda.set_device(device)
-        return device
-
-    def wrapped(self, model: nn.Module) -> nn.Module:
-        return nn.parallel.DistributedDataParallel(model) if self.count > 1 else model
-
-    def agreed(self, value: Any) -> Any:
-        """What the first process says."""
-        if self.count == 1:
-            return value
-        said = [value]
-        distributed.broadcast_object_list(said)
-        return said[0]
-
-    def any(self, value: bool) -> bool:
-        """Whether one of us says so."""
-        if self.count == 1:
-            return value
-        said = [value] * self.count
-        distributed.all_gather_object(said, value)
-        return any(said)
-
-    def mean(self, losses: list[Tensor]) -> list[float]:
-        """Each loss, over the whole batch."""
-        together = torch.stack(losses)
-        if self.count > 1:
-            distributed.all_reduce(together)
-            together /= self.count
-        return together.tolist()
-
-
-def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimizer, with its groups: Muon's matrices, other weights, and what does not decay."""
-    muon, stacked, weights, rest = [], [], [], []
-    for name, parameter in model.named_parameters():
-        if parameter.ndim < 2 or name in ("cls_token", "positions.positions"):
-            rest.append(parameter)
-        elif recipe.optimizer == "muon" and name.startswith("encoder."):
-            (stacked if name.endswith("qkv.weight") else muon).append(parameter)
-        else:
-            weights.append(parameter)
-    groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay, "peak_lr": recipe.lr},
-        {"params": rest, "weight_decay": 0.0, "peak_lr": recipe.lr},
-    ]
-    options = {"lr": recipe.lr, "betas": recipe.betas}
-    if recipe.optimizer == "sgd":
-        options = {"lr": recipe.lr, "momentum": recipe.betas[0]}
-    if recipe.optimizer == "muon":
-        inner = {"muon": True, "weight_decay": recipe.weight_decay, "peak_lr": recipe.muon_lr}
-        groups += [{"params": muon, **inner}, {"params": stacked, "stacked": 3, **inner}]
-        return Muon([group for group in groups if group["params"]], **options)
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer]
-    return kind([group for group in groups if group["params"]], **options)
-
-
-def _precision(wanted: str, device: torch.device) -> torch.dtype:
-    """What "auto" means here: bfloat16 where the hardware has it, float16 on older CUDA GPUs, else float32."""
-    if wanted != "auto":
-        return PRECISIONS[wanted]
-    if device.type == "cuda":
-        # A T4 (7.5) only emulates bfloat16.
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    if device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
-        return torch.bfloat16
-    return torch.float32
-
-
-def _described(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "cpu":
-        return f"{profiles.processor()}, {torch.get_num_threads()} threads"
-    return str(device)
-
-
 @contextlib.contextmanager
 def _in_plain_words(run: _Run) -> Iterator[None]:
     try:
@@ -746,7 +546,7 @@ def _in_plain_words(run: _Run) -> Iterator[None]:
         if not (isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said):
             raise
         raise TrainingError(
-            f"not enough memory for batches of {run.recipe.batch_size} on {_described(run.device)} "
+            f"not enough memory for batches of {run.recipe.batch_size} on {profiles.described(run.device)} "
             f"(step {run.step}). Halve batch_size and try again; a smaller dim or depth, or a larger patch_size, "
             "also helps."
         ) from error
@@ -790,27 +590,3 @@ def _seed(*parts: object) -> int:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | list) else value
-
-
-_OURS = Recipe(
-    pool="mean",
-    positions="sincos",
-    init="mimetic",
-    whiten=True,
-    optimizer="muon",
-    lr=2e-3,
-    weight_decay=0.05,
-    sizes=(16, 16, 24, 32),
-)
-_TO_LOOK_INSIDE = dataclasses.replace(_OURS, dim=192, depth=6, heads=3, mlp_dim=768, batch_size=256)
-
-# By name: the images each is for, and what to do.
-RECIPES: dict[str, tuple[str, Recipe]] = {
-    "baseline": ("cifar10", Recipe(precision="float32")),
-    "fast": (
-        "cifar10",
-        dataclasses.replace(_OURS, dim=96, depth=6, heads=3, mlp_dim=192, padding=1, precision="float32", epochs=5),
-    ),
-    "cifar10": ("cifar10", dataclasses.replace(_TO_LOOK_INSIDE, epochs=30, label_smoothing=0.1, mixup=0.2, cutmix=1.0)),
-    "tiny-imagenet": ("Tiny-ImageNet", dataclasses.replace(_TO_LOOK_INSIDE, epochs=20, label_smoothing=0.1)),
-}
