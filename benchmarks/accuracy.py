@@ -1,6 +1,7 @@
 """How accurate after so many minutes? Test accuracy on CIFAR-10 against the clock, every recipe in one run.
 
     VIT_COURSE_DATA=… python benchmarks/accuracy.py                     # five minutes each, one after the other
+    VIT_COURSE_DATA=… python benchmarks/accuracy.py --minutes 10 --only gpu ours resnet20    # where there is a GPU
     VIT_COURSE_DATA=… python benchmarks/accuracy.py --held-out --only ours --set lr=1e-3     # try an idea
 
 Each contender is a configuration of `vit_course.training`, with its published settings and a schedule fitted to the
@@ -87,6 +88,7 @@ class Contender(NamedTuple):
 
 CONTENDERS = {
     "ours": Contender("ours: plain ViT", RECIPES["fast"][1]),
+    "gpu": Contender("ours for a GPU: plain ViT", RECIPES["gpu"][1]),
     "baseline": Contender("plain baseline", RECIPES["baseline"][1]),
     # Its own RandAugment shifts images by up to 46 pixels, which blanks many; torchvision's, used here, by up to 6.
     "kentaroy47": Contender(
@@ -187,7 +189,8 @@ def main(argv: list[str]) -> None:
     """Train the contenders one after the other, print the table, and write the README's section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5, help="of training for each (default: 5)")
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=[*CONTENDERS], help="these contenders")
+    here = [name for name in CONTENDERS if name != "gpu" or device().type != "cpu"]
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=here, help="these contenders")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change the recipes, to try an idea")
     parser.add_argument(
