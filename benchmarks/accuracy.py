@@ -164,17 +164,17 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
     """The same as curves."""
-    figure, axis = plt.subplots(figsize=(7, 4))
+    figure, axis = plt.subplots(figsize=(8, 4))
     styles = ["-", "--", "-.", ":"]
     for index, result in enumerate(sorted(results, key=lambda result: -result["accuracy"])):
         minutes = [0, *(seconds / 60 for _, seconds, _ in result["evaluations"])]
         values = [10, *(100 * value for _, _, value in result["evaluations"])]
-        axis.plot(minutes, values, styles[index % 4], marker="o", markersize=3, label=result["title"])
+        (line,) = axis.plot(minutes, values, styles[index % 4], marker="o", markersize=3)
+        end = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
+        axis.annotate(result["title"], (minutes[-1], values[-1]), color=line.get_color(), annotation_clip=False, **end)
     axis.set(xlabel="minutes of training", ylabel="CIFAR-10 test accuracy, %")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9)
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, bbox_inches="tight")
     plt.close(figure)
 
 
