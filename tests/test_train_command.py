@@ -29,6 +29,12 @@ def test_settings_are_read_by_kind():
     )
 
 
+def test_what_was_measured_is_not_promised_of_a_changed_recipe():
+    fast = RECIPES["fast"][1]
+    assert fast.expect and changed(fast, []) == fast and changed(fast, []).expect == fast.expect
+    assert changed(fast, ["dim=48"]).expect == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

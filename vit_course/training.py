@@ -271,19 +271,11 @@ class _Run:
                     self._loop(save_seconds, report, interrupted)
             finally:
                 report.stop(self)
-        final = self.ema.module if self.ema else self.model
-        return Trained(
-            final.eval(),
-            self.recipe,
-            self.step,
-            self.losses,
-            self.evaluations,
-            self.seconds,
-            profiles.described(self.device),
-        )
+        final, device = self.ema.module if self.ema else self.model, profiles.described(self.device)
+        return Trained(final.eval(), self.recipe, self.step, self.losses, self.evaluations, self.seconds, device)
 
     def _loop(self, save_seconds: float, report: Report, interrupted: list[int]) -> None:
-        compiled = self._compiled()
+        compiled = self.processes.agreed(self._compiled())
         # About twice a second: each look at the losses waits for the device. All processes have to look together.
         together = self.processes.agreed(max(1, int(0.5 / max(self.forecast.values()))))
         started = saved = time.monotonic()
