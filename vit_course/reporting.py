@@ -4,38 +4,70 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vit_course import profiles
 
 if TYPE_CHECKING:
-    from vit_course.training import _Run
+    import torch
+    from torch import Tensor, nn
+
+    from vit_course.recipes import Recipe
+
+
+class Run(Protocol):
+    """What a report looks at: a training run as it stands.
+
+    Attributes:
+        recipe, model, device, precision: what is trained, how and where.
+        described: the images, in words.
+        labels: of the images.
+        step, total_steps: steps done, and to be done in all.
+        seconds: of training until now.
+        losses: of every step until now.
+        evaluations: (step, seconds, accuracy on the test images).
+    """
+
+    recipe: Recipe
+    model: nn.Module
+    device: torch.device
+    precision: torch.dtype
+    described: str
+    labels: Tensor
+    step: int
+    total_steps: int
+    seconds: float
+    losses: list[float]
+    evaluations: list[tuple[int, float, float]]
+
+    def seconds_left(self) -> float:
+        """Until the end, about."""
 
 
 class Report:
     """Says nothing: `train(…, report=Report())`. The others add to it."""
 
-    def start(self, run: _Run, seconds: float) -> None:
+    def start(self, run: Run, seconds: float) -> None:
         """Before the first step; `seconds` is how long it will take."""
 
-    def step(self, run: _Run) -> None:
+    def step(self, run: Run) -> None:
         """About twice a second."""
 
     def notice(self, text: str) -> None:
         """Something that must be known."""
 
-    def stop(self, run: _Run) -> None:
+    def stop(self, run: Run) -> None:
         """At the end, whatever ended it."""
 
 
 class Printed(Report):
     """A line now and then, ten over the whole run: for logs."""
 
-    def start(self, run: _Run, seconds: float) -> None:
+    def start(self, run: Run, seconds: float) -> None:
         print(announcement(run, seconds), flush=True)
         self.next = run.step
 
-    def step(self, run: _Run) -> None:
+    def step(self, run: Run) -> None:
         if run.step >= self.next or run.step == run.total_steps:
             print(status(run), flush=True)
             self.next = run.step + max(1, run.total_steps // 10)
@@ -49,13 +81,13 @@ class Bar(Report):
 
     bar = None
 
-    def start(self, run: _Run, seconds: float) -> None:
+    def start(self, run: Run, seconds: float) -> None:
         from tqdm import tqdm
 
         print(announcement(run, seconds), flush=True)
         self.bar = tqdm(total=run.total_steps, initial=run.step, unit=" steps", dynamic_ncols=True)
 
-    def step(self, run: _Run) -> None:
+    def step(self, run: Run) -> None:
         self.bar.set_postfix_str(", ".join(figures(run)), refresh=False)
         self.bar.update(run.step - self.bar.n)
 
@@ -65,7 +97,7 @@ class Bar(Report):
         else:
             self.bar.write(text)
 
-    def stop(self, run: _Run) -> None:
+    def stop(self, run: Run) -> None:
         if self.bar is not None:
             self.bar.close()
 
@@ -75,7 +107,7 @@ class Curve(Report):
 
     EVERY = 3.0  # seconds; drawing takes a tenth of one
 
-    def start(self, run: _Run, seconds: float) -> None:
+    def start(self, run: Run, seconds: float) -> None:
         from IPython.display import display
 
         print(announcement(run, seconds), flush=True)
@@ -83,17 +115,17 @@ class Curve(Report):
         self.line = display({"text/plain": status(run)}, raw=True, display_id=True)
         self.picture = None
 
-    def step(self, run: _Run) -> None:
+    def step(self, run: Run) -> None:
         if time.monotonic() - self.drawn >= self.EVERY:
             self._show(run)
 
     def notice(self, text: str) -> None:
         print(text, flush=True)
 
-    def stop(self, run: _Run) -> None:
+    def stop(self, run: Run) -> None:
         self._show(run)
 
-    def _show(self, run: _Run) -> None:
+    def _show(self, run: Run) -> None:
         from IPython.display import display
 
         from vit_course.plots import training_curve
@@ -117,7 +149,7 @@ def report_here() -> Report:
     return Bar() if sys.stderr.isatty() else Printed()
 
 
-def announcement(run: _Run, seconds: float) -> str:
+def announcement(run: Run, seconds: float) -> str:
     """What is about to happen, how long it will take here, and what to expect of it."""
     recipe = run.recipe
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
@@ -133,7 +165,7 @@ def announcement(run: _Run, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def status(run: _Run) -> str:
+def status(run: Run) -> str:
     """One line: how far, how good, how long still."""
     done = round(20 * run.step / run.total_steps)
     parts = [f"{'█' * done}{'░' * (20 - done)} step {run.step:,} of {run.total_steps:,}", *figures(run)]
@@ -144,7 +176,7 @@ def status(run: _Run) -> str:
     return " · ".join(parts)
 
 
-def figures(run: _Run) -> list[str]:
+def figures(run: Run) -> list[str]:
     parts = []
     if run.losses:
         recent = run.losses[-20:]
