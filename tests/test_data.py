@@ -344,6 +344,8 @@ def test_a_folder_with_a_subfolder_per_class(tmp_path, capsys):
     assert loaded.name == "pets"
     assert repr(loaded) == f"ImageSet(pets, train: 6 × 3 × 32 × 32, 2 classes, from the folder {folder})"
     assert "6 images" in capsys.readouterr().out
+    (tmp_path / "mine").symlink_to(folder, target_is_directory=True)
+    assert load_images(tmp_path / "mine").name == "mine"
     with pytest.raises(FileNotFoundError, match="no test/ or val/"):
         load_images(folder, "test")
 

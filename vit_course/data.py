@@ -317,4 +317,5 @@ def _own_folder(
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ValueError(f"size must be a side or (height, width) in pixels, got {size}.")
     images, labels, classes, note = read_tree(folder, split, limit, size, kept, None)
-    return ImageSet(folder.resolve().name, split, images, labels, classes, f"from the folder {name}{note}")
+    called = Path(os.path.abspath(folder)).name  # a link keeps the name it goes by here
+    return ImageSet(called, split, images, labels, classes, f"from the folder {name}{note}")
