@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vit_course.augmentation import cutmix, mixup, one_hot, policy, random_crop_flip, to_floats
+from vit_course.augmentation import cutmix, mixup, one_hot, policy, random_crop_flip, resize, to_floats
 
 
 def numbered(batch=64, height=5, width=7, dtype=torch.float32):
@@ -16,6 +16,13 @@ def numbered(batch=64, height=5, width=7, dtype=torch.float32):
 def test_to_floats():
     images = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 1, 1, 3)
     assert torch.allclose(to_floats(images), torch.tensor([-1, -0.6, 1.0]).reshape(1, 1, 1, 3))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (24, 20), (32, 40), (64, 48)])
+def test_resizing_is_torchs_own(size):
+    images = torch.randn(3, 2, 32, 40, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(images, size=size, mode="bilinear", antialias=True)
+    assert torch.allclose(resize(images, size), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("padding", [0, 1, 3])

@@ -249,6 +249,16 @@ def test_used_up_memory_is_said(error):
         run(model=Greedy(error))
 
 
+def test_images_that_do_not_fit_are_said():
+    class Heavy(torch.Tensor):
+        def to(self, *args, **kwargs):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 15.00 GiB")
+
+    heavy = replace(images(), images=images().images.as_subclass(Heavy))
+    with pytest.raises(TrainingError, match=r"not enough memory for 256 images on .* Load fewer of them \(limit=…\)"):
+        train(SMALL, heavy, device="cpu")
+
+
 def test_other_errors_pass_through():
     with pytest.raises(RuntimeError, match="a mistake in the model"):
         run(model=Greedy(RuntimeError("a mistake in the model")))

@@ -3,6 +3,8 @@
 Each function draws from torch's own random numbers, image by image, so `torch.manual_seed` repeats it.
 """
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, Shaped, UInt8
@@ -15,6 +17,29 @@ Targets = Float[Tensor, "batch classes"]
 def to_floats(images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
     """Bytes 0 … 255 to floats -1 … 1, which is how ViTs have taken their images since the paper's own code."""
     return images.float() / 127.5 - 1
+
+
+@cache
+def _resizing(length: int, size: int) -> Float[Tensor, "size length"]:
+    """Row i says how much each of `length` pixels counts in pixel i of `size`."""
+    each = torch.eye(length)[None, None]
+    return F.interpolate(each, size=(size, length), mode="bilinear", antialias=True)[0, 0]
+
+
+def resize(
+    images: Float[Tensor, "batch channels height width"], size: tuple[int, int]
+) -> Float[Tensor, "batch channels new_height new_width"]:
+    """`F.interpolate(images, size, mode="bilinear", antialias=True)`, on every device.
+
+    Resizing is linear in rows and in columns, so it is a matrix on either side. Apple's MPS has had torch's own since
+    2.7 only.
+
+    Args:
+        images: (B, C, H, W), floats.
+        size: (height, width) to come, in pixels.
+    """
+    down, across = (_resizing(*lengths).to(images) for lengths in zip(images.shape[-2:], size, strict=True))
+    return down @ images @ across.mT
 
 
 def random_crop_flip(images: Images, padding: int = 4) -> Images:

@@ -65,7 +65,8 @@ def resize_model(model: ViT, image_size: int | tuple[int, int]) -> ViT:
     old_grid, new_grid = ((height // patch, width // patch) for height, width in (model.image_size, size))
     if old_grid != new_grid and isinstance(model.positions, LearnedPositions):
         learned = model.positions.positions.detach()
-        model.positions.positions = nn.Parameter(resize_positions(learned, old_grid, new_grid))
+        new = resize_positions(learned.cpu(), old_grid, new_grid)  # Apple's MPS has had bicubic since torch 2.6 only
+        model.positions.positions = nn.Parameter(new.to(learned))
     elif old_grid != new_grid and isinstance(model.positions, FixedPositions):
         old = model.positions.positions
         model.positions = FixedPositions(*new_grid, old.shape[-1], cls=True).to(old)

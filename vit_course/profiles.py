@@ -97,5 +97,6 @@ def described(device: "torch.device") -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        return f"{processor()}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"{processor()}, {threads} thread{'s' if threads > 1 else ''}"
     return str(device)

@@ -235,7 +235,10 @@ class _Run:
         self.recipe, self.test, self.folder, self.evaluations_wanted = recipe, test, folder, evaluations
         self.data = _fingerprint(images)
         self.device = torch.device(device) if device else self.processes.device()
-        self.images, self.labels = images.images.to(self.device), images.labels.to(self.device)
+        with _memory_in_plain_words(
+            self.device, f"{len(images):,} images", "Load fewer of them (limit=…) or smaller ones (size=…)."
+        ):
+            self.images, self.labels = images.images.to(self.device), images.labels.to(self.device)
         self.classes = len(images.classes)
         self.described = f"{images.name}, {len(images):,} images"
         self.model = model or recipe.build(self.classes, images.images.shape[1])
@@ -267,7 +270,7 @@ class _Run:
             self.began = self.step, self.seconds
             report.start(self, self.forecast_from(self.step))
             try:
-                with _in_plain_words(self), _interrupted_between_steps() as interrupted:
+                with self._memory_for_batches(), _interrupted_between_steps() as interrupted:
                     self._loop(save_seconds, report, interrupted)
             finally:
                 report.stop(self)
@@ -305,7 +308,8 @@ class _Run:
             if model is None or size != self._size():
                 size = self._resize()
                 model = self.processes.wrapped(self.model)
-                model = torch.compile(model) if compiled else model
+                # dynamic=False: the second image size is not the first of many.
+                model = torch.compile(model, dynamic=False) if compiled else model
             fresh.append(self._train_step(model, size))
             self.step += 1
             last = self.step == self.total_steps
@@ -324,6 +328,13 @@ class _Run:
             started += time.monotonic() - pause
             if stop:
                 raise KeyboardInterrupt
+
+    def _memory_for_batches(self) -> contextlib.AbstractContextManager[None]:
+        return _memory_in_plain_words(
+            self.device,
+            f"batches of {self.recipe.batch_size}",
+            "Halve batch_size and try again; a smaller dim or depth, or a larger patch_size, also helps.",
+        )
 
     def _train_step(self, model: nn.Module, size: int) -> Tensor:
         recipe = self.recipe
@@ -355,7 +366,7 @@ class _Run:
             images = augmentation.policy(images, recipe.policy)
         images = augmentation.to_floats(images)
         if size != recipe.image_size:
-            images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+            images = augmentation.resize(images, (size, size))
         kind = "mixup" if recipe.mixup and (not recipe.cutmix or torch.rand(()) < 0.5) else "cutmix"
         if alpha := getattr(recipe, kind):
             lam = torch.distributions.Beta(alpha, alpha).sample().item()
@@ -419,7 +430,7 @@ class _Run:
                     resize_model(self.model, size)
                 self.optimizer = optimizer_for(self.recipe, self.model)
                 times, began = [], time.monotonic()
-                with _in_plain_words(self):
+                with self._memory_for_batches():
                     while len(times) < 5 or time.monotonic() - began < patience:
                         start = time.monotonic()
                         images, targets = self._batch(0, size)
@@ -530,18 +541,14 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _in_plain_words(run: _Run) -> Iterator[None]:
+def _memory_in_plain_words(device: torch.device, what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         said = str(error).lower()
         if not (isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said):
             raise
-        raise TrainingError(
-            f"not enough memory for batches of {run.recipe.batch_size} on {profiles.described(run.device)} "
-            f"(step {run.step}). Halve batch_size and try again; a smaller dim or depth, or a larger patch_size, "
-            "also helps."
-        ) from error
+        raise TrainingError(f"not enough memory for {what} on {profiles.described(device)}. {advice}") from error
 
 
 @contextlib.contextmanager
