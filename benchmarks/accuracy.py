@@ -128,7 +128,6 @@ def measure(contender: Contender, images: ImageSet, test: ImageSet, minutes: flo
     if kept.exists() and (found := json.loads(kept.read_text()))["stamp"] == stamp:
         return found
     model = contender.model(recipe) if contender.model else None
-    # Kept by `train` too: half a budget is not lost.
     trained = train(recipe, images, test, minutes=minutes, model=model, evaluations=MARKS)
     result = {
         "stamp": stamp,
