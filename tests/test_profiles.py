@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vit_course import profiles
-from vit_course.profiles import PROFILES, device, profile
+from vit_course.profiles import PROFILES, device, precision, profile
 
 
 @pytest.mark.parametrize("name", ["smoke", "cpu", "gpu"])
@@ -41,6 +41,21 @@ def test_the_fastest_device_is_taken(monkeypatch, cuda, mps, expected):
         assert device() == torch.device(expected)
     finally:
         device.cache_clear()
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
+def test_a_gpu_computes_in_the_half_precision_that_it_has(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    cuda = torch.device("cuda")
+    assert precision("auto", cuda) == getattr(torch, expected)
+    assert precision("float32", cuda) == torch.float32
+
+
+@pytest.mark.parametrize(("has_it", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_a_cpu_computes_in_bfloat16_where_it_has_instructions_for_it(monkeypatch, has_it, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_it, raising=False)
+    assert precision("auto", torch.device("cpu")) == getattr(torch, expected)
+    assert precision("auto", torch.device("mps")) == torch.float32
 
 
 def test_a_larger_profile_loads_more():

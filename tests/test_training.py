@@ -178,6 +178,42 @@ def test_it_also_runs_outside_the_main_thread():
     assert ended == [STEPS]
 
 
+class StopsAfter(Report):
+    def __init__(self, step: int) -> None:
+        self.last = step
+
+    def step(self, run):
+        if run.step == self.last:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_half_precision_learns_and_goes_on_bit_for_bit(tmp_path, precision, optimizer):
+    recipe = replace(FULL, precision=precision, optimizer=optimizer)
+    whole = run(recipe)
+    assert whole.precision == precision and whole.losses[-1] < whole.losses[0]
+    assert whole.losses == pytest.approx(run(replace(recipe, precision="float32")).losses, rel=0.02)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=StopsAfter(9))
+    kept = run_files.load_checkpoint_file(run_files.checkpoints(tmp_path)[0])
+    assert (kept["scaler"] is not None) is (precision == "float16")
+    again = run(recipe, folder=tmp_path)
+    assert same(weights(again), weights(whole)) and again.losses == whole.losses
+
+
+@pytest.mark.parametrize(("before", "now"), [("bfloat16", "float16"), ("float16", "bfloat16")])
+def test_a_run_that_moves_to_another_device_goes_on_and_says_so(tmp_path, monkeypatch, before, now):
+    recipe, report = replace(SMALL, precision="auto"), Recorded()
+    monkeypatch.setattr("vit_course.profiles.precision", lambda wanted, device: getattr(torch, before))
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=StopsAfter(9))
+    monkeypatch.setattr("vit_course.profiles.precision", lambda wanted, device: getattr(torch, now))
+    moved = run(recipe, folder=tmp_path, report=report)
+    assert moved.steps == STEPS and moved.precision == now
+    assert f"was in {before} until there, and goes on in {now}" in report.notices[-1]
+
+
 # -- what is wrong
 
 
@@ -315,13 +351,8 @@ def test_damaged_checkpoints_do_not_push_out_the_new_ones(tmp_path):
     for path in damaged:
         spoil_half(path)
 
-    class Stopped(Report):
-        def step(self, run):
-            if run.step == 10:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=Stopped())
+        run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=StopsAfter(10))
     kept = [path.name[:13] for path in run_files.checkpoints(tmp_path) if path not in damaged]
     assert kept == ["step-00000009", "step-00000008"]
     report = Recorded()

@@ -154,6 +154,7 @@ class Trained:
         evaluations: (step, seconds of training until then, accuracy on the test images).
         seconds: spent on training, without evaluations and forecasts; over all starts of a run that was interrupted.
         device: where it ran, in words.
+        precision: "float32", "bfloat16" or "float16": what the recipe's "auto" was there.
     """
 
     model: nn.Module
@@ -163,6 +164,7 @@ class Trained:
     evaluations: list[tuple[int, float, float]]
     seconds: float
     device: str
+    precision: str
 
     @property
     def accuracy(self) -> float:
@@ -275,7 +277,10 @@ class _Run:
             finally:
                 report.stop(self)
         final, device = self.ema.module if self.ema else self.model, profiles.described(self.device)
-        return Trained(final.eval(), self.recipe, self.step, self.losses, self.evaluations, self.seconds, device)
+        precision = _named(self.precision)
+        return Trained(
+            final.eval(), self.recipe, self.step, self.losses, self.evaluations, self.seconds, device, precision
+        )
 
     def _loop(self, save_seconds: float, report: Report, interrupted: list[int]) -> None:
         compiled = self.processes.agreed(self._compiled())
@@ -490,6 +495,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
             "scaler": self.scaler.state_dict() if self.scaler else None,
+            "precision": _named(self.precision),
         }
         try:
             run_files.save_checkpoint(self.folder, self.step, state)
@@ -512,7 +518,7 @@ class _Run:
                 self.optimizer.load_state_dict(state["optimizer"])
                 if self.ema:
                     self.ema.load_state_dict(state["ema"])
-                if self.scaler:
+                if self.scaler and state["scaler"]:
                     self.scaler.load_state_dict(state["scaler"])
             except (RuntimeError, ValueError) as error:
                 raise TrainingError(
@@ -521,6 +527,12 @@ class _Run:
             self.seconds, self.losses = state["seconds"], state["losses"].tolist()
             self.evaluations = [tuple(evaluation) for evaluation in state["evaluations"]]
             report.notice(f"Going on from {path} (step {self.step} of {self.total_steps}).")
+            before, now = state["precision"], _named(self.precision)
+            if before != now:  # Colab lends an A100 one day and a T4 the next
+                report.notice(
+                    f"It was in {before} until there, and goes on in {now}, which is quick on this device: its weights "
+                    "will not be quite those of a run that never moved."
+                )
             return True
         return False
 
@@ -585,6 +597,10 @@ def _fingerprint(images: ImageSet) -> str:
 
 def _seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
+
+
+def _named(precision: torch.dtype) -> str:
+    return str(precision).removeprefix("torch.")
 
 
 def _plain(value: Any) -> Any:

@@ -115,6 +115,7 @@ def keep(trained: Trained, path: Path, images: ImageSet, test: ImageSet, command
         "epochs": round(trained.steps * trained.recipe.batch_size / len(images), 2),
         "minutes": round(trained.seconds / 60, 1),
         "hardware": trained.device,
+        "precision": trained.precision,
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
         "command": shlex.join(["vit-course", *command]),
