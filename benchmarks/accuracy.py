@@ -87,9 +87,9 @@ class Contender(NamedTuple):
 
 
 CONTENDERS = {
-    "ours": Contender("ours: plain ViT", RECIPES["fast"][1]),
-    "gpu": Contender("ours for a GPU: plain ViT", RECIPES["gpu"][1]),
-    "baseline": Contender("plain baseline", RECIPES["baseline"][1]),
+    "ours": Contender("ours: plain ViT", RECIPES["fast"].recipe),
+    "gpu": Contender("ours for a GPU: plain ViT", RECIPES["gpu"].recipe),
+    "baseline": Contender("plain baseline", RECIPES["baseline"].recipe),
     # Its own RandAugment shifts images by up to 46 pixels, which blanks many; torchvision's, used here, by up to 6.
     "kentaroy47": Contender(
         "kentaroy47/vision-transformers-cifar10",

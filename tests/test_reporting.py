@@ -1,6 +1,5 @@
 """How a run says how it is going."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -9,6 +8,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from small_training import SMALL, STEPS, images
 
+from vit_course.recipes import RECIPES, NamedRecipe
 from vit_course.reporting import Bar, Printed, Report, duration, report_here, status
 from vit_course.training import train
 
@@ -20,9 +20,10 @@ def test_duration(seconds, words):
     assert duration(seconds) == words
 
 
-def test_a_log_says_what_will_happen_and_what_did(capsys):
-    recipe = replace(SMALL, expect="about 12%")
-    train(recipe, images(), images("test"), report=Printed(), device="cpu", evaluations=3)
+def test_a_log_says_what_will_happen_and_what_did(capsys, monkeypatch):
+    named = NamedRecipe("shapes", SMALL, "about 12%")
+    monkeypatch.setitem(RECIPES, "small", named)
+    train(SMALL, images(), images("test"), report=Printed(), device="cpu", evaluations=3)
     said = capsys.readouterr().out
     assert "24 steps of 32, 3.0 epochs. About " in said and "(a few steps were measured)" in said
     assert "Expect about 12%." in said
@@ -56,6 +57,7 @@ def test_where_lines_are_wanted_lines_come(monkeypatch):
 def test_a_notebook_gets_a_curve_and_keeps_no_widgets(monkeypatch, tmp_path):
     code = """
 from small_training import SMALL, images
+from vit_course.recipes import RECIPES, NamedRecipe
 from vit_course.reporting import Curve
 from vit_course.training import train
 Curve.EVERY = 0

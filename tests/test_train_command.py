@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from vit_course import checkpoints, cli
+from vit_course.recipes import expected_of
 from vit_course.training import RECIPES, Recipe
 from vit_course.training_command import changed
 
@@ -30,9 +31,10 @@ def test_settings_are_read_by_kind():
 
 
 def test_what_was_measured_is_not_promised_of_a_changed_recipe():
-    fast = RECIPES["fast"][1]
-    assert fast.expect and changed(fast, []) == fast and changed(fast, []).expect == fast.expect
-    assert changed(fast, ["dim=48"]).expect == ""
+    fast = RECIPES["fast"].recipe
+    assert changed(fast, []) == fast and expected_of(fast, "cifar10") == RECIPES["fast"].expect != ""
+    assert expected_of(changed(fast, ["seed=5"]), "cifar10") == RECIPES["fast"].expect
+    assert expected_of(changed(fast, ["dim=48"]), "cifar10") == expected_of(fast, "shapes") == ""
 
 
 @pytest.mark.parametrize(

@@ -384,8 +384,8 @@ def test_a_checkpoint_of_other_images_or_another_model_is_refused(tmp_path):
 
 
 def test_every_named_recipe_builds():
-    for name, (data, recipe) in RECIPES.items():
-        assert data and isinstance(recipe, Recipe)
+    for name, (data, recipe, expect) in RECIPES.items():
+        assert data and isinstance(recipe, Recipe) and (expect or name == "gpu")
         parameters = sum(p.numel() for p in recipe.build(10).parameters())
         if name in ("cifar10", "tiny-imagenet"):
             assert recipe.patch_size == 4 and 2.5e6 < parameters < 3e6

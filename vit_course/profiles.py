@@ -90,6 +90,11 @@ def precision(wanted: str, device: "torch.device") -> "torch.dtype":
     return torch.float32
 
 
+def named(precision: "torch.dtype") -> str:
+    """One of `PRECISIONS`."""
+    return str(precision).removeprefix("torch.")
+
+
 def described(device: "torch.device") -> str:
     """A device in words, such as the name of the GPU."""
     import torch

@@ -1,18 +1,14 @@
 """How a training run is going: a live curve in a notebook, a bar in a terminal, a few lines in a log file."""
 
-from __future__ import annotations
-
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
 
 from vit_course import profiles
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from vit_course.recipes import Recipe
+from vit_course.recipes import Recipe, expected_of
 
 
 class Run(Protocol):
@@ -20,7 +16,7 @@ class Run(Protocol):
 
     Attributes:
         recipe, model, device, precision: what is trained, how and where.
-        described: the images, in words.
+        data: the name of the images.
         labels: of the images.
         step, total_steps: steps done, and to be done in all.
         seconds: of training until now.
@@ -32,7 +28,7 @@ class Run(Protocol):
     model: nn.Module
     device: torch.device
     precision: torch.dtype
-    described: str
+    data: str
     labels: Tensor
     step: int
     total_steps: int
@@ -152,16 +148,16 @@ def report_here() -> Report:
 def announcement(run: Run, seconds: float) -> str:
     """What is about to happen, how long it will take here, and what to expect of it."""
     recipe = run.recipe
-    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    model = f"{type(run.model).__name__} with {sum(p.numel() for p in run.model.parameters()):,} parameters"
     steps = run.total_steps - run.step
     epochs = steps * recipe.batch_size / len(run.labels)
     lines = [
-        f"{type(run.model).__name__} with {parameters:,} parameters on {run.described}: {steps:,} steps of "
-        f"{recipe.batch_size}, {epochs:.1f} epochs. About {duration(seconds)} on {profiles.described(run.device)}, "
-        f"in {str(run.precision).removeprefix('torch.')} (a few steps were measured)."
+        f"{model} on {run.data}, {len(run.labels):,} images: {steps:,} steps of {recipe.batch_size}, "
+        f"{epochs:.1f} epochs. About {duration(seconds)} on {profiles.described(run.device)}, "
+        f"in {profiles.named(run.precision)} (a few steps were measured)."
     ]
-    if recipe.expect:
-        lines.append(f"Expect {recipe.expect}.")
+    if expect := expected_of(recipe, run.data):
+        lines.append(f"Expect {expect}.")
     return "\n".join(lines)
 
 

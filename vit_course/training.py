@@ -1,7 +1,7 @@
 """Training: the loop that runs a recipe.
 
     images, test = load_images("cifar10"), load_images("cifar10", "test")
-    trained = train(RECIPES["fast"], images, test, minutes=5)
+    trained = train(RECIPES["fast"].recipe, images, test, minutes=5)
     trained.model, trained.accuracy
 
 All images lie on the device as bytes and are augmented there, a batch at a time, so there are no worker processes. What
@@ -235,14 +235,13 @@ class _Run:
                 f"a batch of {recipe.batch_size} cannot be shared equally by {self.processes.count} processes."
             )
         self.recipe, self.test, self.folder, self.evaluations_wanted = recipe, test, folder, evaluations
-        self.data = _fingerprint(images)
+        self.data, self.fingerprint = images.name, _fingerprint(images)
         self.device = torch.device(device) if device else self.processes.device()
         with _memory_in_plain_words(
             self.device, f"{len(images):,} images", "Load fewer of them (limit=…) or smaller ones (size=…)."
         ):
             self.images, self.labels = images.images.to(self.device), images.labels.to(self.device)
         self.classes = len(images.classes)
-        self.described = f"{images.name}, {len(images):,} images"
         self.model = model or recipe.build(self.classes, images.images.shape[1])
         if recipe.whiten and not model:
             initialisation.whitened_(self.model.embedding, images.images[:2_000])
@@ -277,7 +276,7 @@ class _Run:
             finally:
                 report.stop(self)
         final, device = self.ema.module if self.ema else self.model, profiles.described(self.device)
-        precision = _named(self.precision)
+        precision = profiles.named(self.precision)
         return Trained(
             final.eval(), self.recipe, self.step, self.losses, self.evaluations, self.seconds, device, precision
         )
@@ -332,6 +331,8 @@ class _Run:
                 saved = time.monotonic()
             started += time.monotonic() - pause
             if stop:
+                if self.folder:
+                    report.notice(f"Stopped at step {self.step}. The same call goes on from the last checkpoint.")
                 raise KeyboardInterrupt
 
     def _memory_for_batches(self) -> contextlib.AbstractContextManager[None]:
@@ -484,7 +485,7 @@ class _Run:
             return
         state = {
             "recipe": dataclasses.asdict(self.recipe),
-            "data": self.data,
+            "data": self.fingerprint,
             "step": self.step,
             "total_steps": self.total_steps,
             "seconds": self.seconds,
@@ -495,7 +496,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
             "scaler": self.scaler.state_dict() if self.scaler else None,
-            "precision": _named(self.precision),
+            "precision": profiles.named(self.precision),
         }
         try:
             run_files.save_checkpoint(self.folder, self.step, state)
@@ -527,7 +528,7 @@ class _Run:
             self.seconds, self.losses = state["seconds"], state["losses"].tolist()
             self.evaluations = [tuple(evaluation) for evaluation in state["evaluations"]]
             report.notice(f"Going on from {path} (step {self.step} of {self.total_steps}).")
-            before, now = state["precision"], _named(self.precision)
+            before, now = state["precision"], profiles.named(self.precision)
             if before != now:  # Colab lends an A100 one day and a T4 the next
                 report.notice(
                     f"It was in {before} until there, and goes on in {now}, which is quick on this device: its weights "
@@ -540,10 +541,10 @@ class _Run:
         ours, theirs = dataclasses.asdict(self.recipe), state["recipe"]
         different = [
             f"{name} was {theirs.get(name)!r} and is {ours.get(name)!r}"
-            for name in sorted({*ours, *theirs} - {"expect"})
+            for name in sorted({*ours, *theirs})
             if _plain(ours.get(name)) != _plain(theirs.get(name))
         ]
-        if state["data"] != self.data:
+        if state["data"] != self.fingerprint:
             different.append("the images are not the same")
         if different:
             raise TrainingError(
@@ -597,10 +598,6 @@ def _fingerprint(images: ImageSet) -> str:
 
 def _seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
-
-
-def _named(precision: torch.dtype) -> str:
-    return str(precision).removeprefix("torch.")
 
 
 def _plain(value: Any) -> Any:

@@ -21,13 +21,13 @@ from vit_course.training import RECIPES, Recipe, Trained, TrainingError, train
 def main(options: argparse.Namespace) -> int:
     """Returns the exit status."""
     if options.list or options.recipe is None:
-        for name, (data, recipe) in RECIPES.items():
-            print(f"{name:<16}{data:<16}{described(recipe)}")
+        for name, (data, recipe, expect) in RECIPES.items():
+            print(f"{name:<16}for {data:<15}{expect or 'not measured yet'}\n{'':<16}{described(recipe)}\n")
         return 0
     try:
         if options.recipe not in RECIPES:
             raise ValueError(f"there is no recipe {options.recipe!r}; there are {', '.join(RECIPES)}.")
-        data, recipe = RECIPES[options.recipe]
+        data, recipe, _ = RECIPES[options.recipe]
         recipe = changed(recipe, options.set)
         if options.data is None and data not in ("cifar10", "shapes", "where"):
             raise ValueError(f"{options.recipe} is for {data}: say where it lies, --data FOLDER.")
@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
         print(f"{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Interrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
     return 0
 
@@ -69,8 +69,7 @@ def changed(recipe: Recipe, settings: list[str]) -> Recipe:
             values[name] = _read(text, kinds[name])
         except ValueError as error:
             raise ValueError(f"{setting}: {error}") from error
-    # What to expect was measured with the recipe as it is.
-    return dataclasses.replace(recipe, **{"expect": "", **values}) if values else recipe
+    return dataclasses.replace(recipe, **values)
 
 
 def _read(text: str, kind: Any) -> Any:
