@@ -4,17 +4,21 @@
 
 A process trains on the built-in images with everything switched on that is random or kept in a checkpoint, and is
 killed after a random time, until that has happened often enough; then it may finish. Its weights and losses are
-compared bit for bit with those of a run that nobody disturbed. (`tests/test_training_killed.py` is the short form.)
+compared bit for bit with those of a run that nobody disturbed. The result goes into benchmarks/README.md.
+(`tests/test_training_killed.py` is the short form.)
 """
 
 import argparse
 import multiprocessing
 import random
+import shlex
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
 import torch
+from machine import describe, write_section
 
 from vit_course import load_images, run_files
 from vit_course.reporting import Report
@@ -46,7 +50,7 @@ def main(argv: list[str]) -> int:
     context.set_forkserver_preload(["vit_course.training", "torch._dynamo", "torch.optim.swa_utils"])
     undisturbed = run(None)
     with tempfile.TemporaryDirectory() as temporary:
-        folder, kills = Path(temporary), 0
+        folder, kills, reached = Path(temporary), 0, []
         while kills < options.kills:
             process = context.Process(target=run, args=(temporary,))
             process.start()
@@ -56,14 +60,20 @@ def main(argv: list[str]) -> int:
             process.kill()
             process.join()
             kills += 1
+            reached.append(newest(folder))
             left = len([*folder.glob(".step-*")])
-            print(f"kill {kills}: newest checkpoint {newest(folder)}, half-written files {left}", flush=True)
+            print(f"kill {kills}: newest checkpoint {reached[-1]}, half-written files {left}", flush=True)
         resumed = run(temporary)
     weights = zip(undisturbed.model.state_dict().values(), resumed.model.state_dict().values(), strict=True)
     same = all(torch.equal(a, b) for a, b in weights) and undisturbed.losses == resumed.losses
-    print(
-        f"{kills} kills, {resumed.steps} steps: weights and losses {'are the same, bit for bit' if same else 'DIFFER'}."
+    result = (
+        f"{kills} kills, which left {len(set(reached))} different checkpoints to go on from; {resumed.steps} steps. "
+        f"Weights and losses {'are the same, bit for bit' if same else 'DIFFER'}."
     )
+    print(result)
+    command = shlex.join(["python", "benchmarks/kill_and_resume.py", *argv])
+    facts = f"Written by `{command}` on {date.today()}.  \nMachine: {describe()}."
+    write_section("kills", f"## Killed, and started again\n\n{facts}\n\n{result}")
     return 0 if same else 1
 
 

@@ -1,5 +1,6 @@
 """What the README says is so: its sample output, its commands, its course map."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import pytest
 
 from vit_course import cli
 from vit_course.authoring.published import badge
+from vit_course.data import CIFAR10_CLASSES
 from vit_course.paths import home
+from vit_course.training import RECIPES
+from vit_course.training_command import changed
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,6 +21,21 @@ def test_the_sample_shows_what_the_check_says(capsys):
     code, expected = re.search(r"```python\n(.*?)```\n```text\n(.*?)```", README, re.DOTALL).groups()
     exec(code, {})
     assert re.findall(r"\S+", expected) == re.findall(r"\S+", capsys.readouterr().out)
+
+
+def test_the_trained_models_are_used_as_shown(capsys):
+    shown = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    exec(shown, {})
+    named = ast.literal_eval(capsys.readouterr().out.strip().splitlines()[-1])
+    assert len(named) == 8 and set(named) <= set(CIFAR10_CLASSES)
+
+
+def test_the_recipes_of_the_commands_are_possible():
+    commands = re.findall(r"vit-course train ([a-z0-9-]+)([^#\n]*)", README)
+    assert len(commands) > 4
+    for name, rest in commands:
+        if name != "--list":
+            changed(RECIPES[name].recipe, rest.partition("--set")[2].split()).build(10)
 
 
 def test_the_map_links_every_lesson_there_is_and_no_other():

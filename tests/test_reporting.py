@@ -1,5 +1,8 @@
 """How a run says how it is going."""
 
+import errno
+import io
+import sys
 from pathlib import Path
 
 import nbformat
@@ -73,3 +76,20 @@ trained = train(SMALL, images(), images("test"), evaluations=3)
     assert any("step 24 of 24" in line for line in lines)
     text = nbformat.writes(notebook)
     assert "\\r" not in text and "\\u001b" not in text and "widget" not in text
+
+
+class Full(io.TextIOWrapper):
+    """A log on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_that_cannot_take_it_ends_no_training(monkeypatch):
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")  # lacks the bar's blocks
+    for log in (narrow, Full(io.BytesIO(), encoding="utf-8")):
+        monkeypatch.setattr(sys, "stdout", log)
+        assert train(SMALL, images(), report=Printed(), device="cpu").steps == STEPS
+    monkeypatch.undo()
+    narrow.flush()
+    assert b"???? step 24 of 24" in narrow.buffer.getvalue()

@@ -30,6 +30,34 @@ def test_settings_are_read_by_kind():
     )
 
 
+def test_settings_may_come_one_by_one():
+    seen = []
+    parse = ["train", "fast", "--data", "no/such", "--set", "dim=96", "--set", "lr=1e-3", "depth=2"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vit_course.training_command.main", lambda options: seen.append(options.set))
+        assert cli.main(parse) == 0
+    assert seen == [["dim=96", "lr=1e-3", "depth=2"]]
+
+
+def test_other_images_do_not_stand_in_for_those_of_a_recipe(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("VIT_COURSE_OFFLINE", "1")
+    monkeypatch.setenv("VIT_COURSE_HOME", str(tmp_path))
+    monkeypatch.delenv("VIT_COURSE_DATA", raising=False)
+    assert cli.main(["train", "fast", "--out", str(tmp_path / "run"), *TINY]) == 1
+    assert "cifar10 is not to be had here" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_interrupted_before_it_began(capsys, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vit_course.training_command.main", interrupted)
+    assert cli.main(["train", "fast"]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
 def test_what_was_measured_is_not_promised_of_a_changed_recipe():
     fast = RECIPES["fast"].recipe
     assert changed(fast, []) == fast and expected_of(fast, "cifar10") == RECIPES["fast"].expect != ""
@@ -48,6 +76,8 @@ def test_what_was_measured_is_not_promised_of_a_changed_recipe():
         (["baseline", "--set", "optimizer=x"], "optimizer is one of"),
         (["tiny-imagenet"], "say where it lies, --data FOLDER"),
         (["baseline", "--data", "no/such/folder"], "no/such/folder"),
+        (["--set", "lr=1e-3", "baseline"], "Say which recipe, in front"),
+        (["baseline", "--data", "shapes", "--minutes", "0"], "minutes are more than 0"),
     ],
 )
 def test_a_wrong_command_says_what_to_do(arguments, said, capsys, tmp_path, monkeypatch):
@@ -81,4 +111,5 @@ def test_a_disk_that_refuses_is_said(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     command = ["train", "baseline", "--data", "shapes", "--out", str(tmp_path / "file"), *TINY]
     assert cli.main(command) == 1
-    assert "Give another folder" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "Give another folder" in captured.err and "step" not in captured.out, "before anything was trained"

@@ -5,7 +5,9 @@ import errno
 import math
 import threading
 from dataclasses import replace
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from small_training import FULL, SMALL, STEPS, Recorded, images, same, weights
@@ -95,11 +97,38 @@ def test_evaluation_is_without_dropout_and_keeps_the_mode(mode):
         ({"lr": math.nan}, "rates, weight_decay"),
         ({"betas": (0.9,)}, "betas are two numbers"),
         ({"label_smoothing": 3.0}, "label_smoothing and ema are from 0 to 1"),
+        ({"dropout": math.nan}, "dropout is from 0 to 1"),
+        ({"dim": 12.5}, "depth, heads, batch_size, seed and padding are whole numbers"),
+        ({"dim": 15}, "dim is a multiple of heads; got 15 and 2"),
+        ({"seed": 10**20}, "the seed has at most 63 bits"),
     ],
 )
 def test_an_impossible_recipe_is_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         replace(SMALL, **wrong)
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    recipe = replace(SMALL, lr=np.float64(3e-3), seed=np.int64(0), epochs=torch.tensor(3), betas=[np.float32(0.5), 0.9])
+    plain = replace(SMALL, betas=(0.5, 0.9))
+    assert recipe == plain and repr(recipe) == repr(plain)
+
+
+def test_an_untrained_model_is_the_seeds_alone(monkeypatch):
+    def seeds_gpus_too(seed):
+        raise AssertionError("nobody puts back the random numbers of a GPU")
+
+    monkeypatch.setattr(torch, "manual_seed", seeds_gpus_too)
+    assert same(SMALL.build(10).state_dict(), SMALL.build(10).state_dict())
+    assert not same(SMALL.build(10).state_dict(), replace(SMALL, seed=1).build(10).state_dict())
+
+
+def test_blank_filters_are_zeros_and_learn():
+    recipe = replace(SMALL, init="blank")
+    before, fan_in = recipe.build(10), replace(SMALL, init="fan_in").build(10)
+    assert before.embedding.projection.weight.abs().max() == 0
+    assert torch.equal(before.encoder.blocks[0].mlp.fc1.weight, fan_in.encoder.blocks[0].mlp.fc1.weight)
+    assert run(recipe).model.embedding.projection.weight.abs().min() > 0
 
 
 # -- the loop
@@ -214,6 +243,60 @@ def test_a_run_that_moves_to_another_device_goes_on_and_says_so(tmp_path, monkey
     assert f"was in {before} until there, and goes on in {now}" in report.notices[-1]
 
 
+def test_float32_needs_no_autocast(monkeypatch):
+    """Older torch refuses it on Apple's MPS even where it is not enabled."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: pytest.fail("autocast in float32"))
+    assert run().steps == STEPS
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_model_of_ones_own_is_trained(optimizer):
+    from torchvision.models import VisionTransformer
+
+    model = VisionTransformer(32, 8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=16, num_classes=10)
+    assert run(replace(SMALL, optimizer=optimizer), model=model).model is model
+    with pytest.raises(ValueError, match=r"a model of another kind is trained with sizes=\(\)"):
+        run(replace(FULL, optimizer=optimizer), model=model)
+
+
+class Compiled(nn.Module):
+    """Stands in for what `torch.compile` makes, which takes half a minute here."""
+
+    calls: ClassVar[list[int]] = []
+
+    def __init__(self, model: nn.Module, dynamic: bool) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        self.calls.append(images.shape[-1])
+        return self.model(images)
+
+
+class NotCompiled(Compiled):
+    def forward(self, images):
+        raise RuntimeError("Cannot find a working triton installation")
+
+
+def test_a_compiled_run_ends_alike(monkeypatch):
+    monkeypatch.setattr(torch, "compile", Compiled)
+    monkeypatch.setattr(Compiled, "calls", calls := [])
+    whole = run(replace(FULL, compile=True))
+    assert len(calls) >= STEPS and set(calls) == {16, 24, 32}
+    assert same(weights(whole), weights(run(FULL)))
+
+
+def test_where_compiling_fails_it_is_said(monkeypatch):
+    monkeypatch.setattr(torch, "compile", NotCompiled)
+    with pytest.raises(TrainingError, match=r"torch.compile does not work here .* Take compile=False"):
+        run(replace(SMALL, compile=True))
+    # Where it was our own idea, as on a GPU, training goes on.
+    report = Recorded()
+    monkeypatch.setattr("vit_course.training._Run._wants_compiling", lambda self: True)
+    assert run(report=report).steps == STEPS
+    assert report.notices == ["torch.compile does not work here; training goes on without it."]
+
+
 # -- what is wrong
 
 
@@ -224,6 +307,27 @@ def test_images_that_do_not_fit_are_refused():
         train(SMALL, cut, report=Report())
     with pytest.raises(ValueError, match="a batch takes 300 images and there are 256"):
         train(replace(SMALL, batch_size=300), small, report=Report())
+    none = dataclasses.replace(small, images=small.images[:0], labels=small.labels[:0])
+    for test in (cut, load_images("where", limit=10), none):
+        with pytest.raises(ValueError, match="the test images are not of the kind to learn from"):
+            train(SMALL, small, test, report=Report())
+
+
+@pytest.mark.parametrize("minutes", [0, -1, math.nan, math.inf])
+def test_impossible_minutes_are_refused(minutes):
+    with pytest.raises(ValueError, match="minutes are more than 0"):
+        run(minutes=minutes)
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "gpu"])
+def test_a_device_that_is_not_here_is_said(device):
+    with pytest.raises(ValueError, match=f"{device} is not to be had here .* Leave `device` out"):
+        run(device=device)
+
+
+def test_a_model_that_does_not_fit_is_said():
+    with pytest.raises(TrainingError, match=r"not enough memory for the model on .* Take a smaller dim"):
+        run(replace(SMALL, mlp_dim=10**11))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
@@ -369,6 +473,8 @@ def test_damaged_checkpoints_do_not_push_out_the_new_ones(tmp_path):
 )
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, change, said):
     run(folder=tmp_path)
+    with pytest.raises(TrainingError, match="holds another run: minutes was None and is 5"):
+        run(folder=tmp_path, minutes=5)
     kept = sorted(tmp_path.iterdir())
     with pytest.raises(TrainingError, match=f"holds another run: {said}. Give another folder"):
         run(replace(SMALL, **change), folder=tmp_path)

@@ -84,7 +84,7 @@ def keep(file: Path, trained: Trained) -> None:
 
 def torchrun(*arguments: str) -> subprocess.CompletedProcess:
     """Two processes with a port of their own on this machine."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     if sys.platform == "linux":
         environment["GLOO_SOCKET_IFNAME"] = "lo"
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "--local-addr=127.0.0.1"]

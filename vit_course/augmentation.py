@@ -20,10 +20,10 @@ def to_floats(images: UInt8[Tensor, "batch channels height width"]) -> Float[Ten
 
 
 @cache
-def _resizing(length: int, size: int) -> Float[Tensor, "size length"]:
+def _resizing(length: int, size: int, device: torch.device) -> Float[Tensor, "size length"]:
     """Row i says how much each of `length` pixels counts in pixel i of `size`."""
     each = torch.eye(length)[None, None]
-    return F.interpolate(each, size=(size, length), mode="bilinear", antialias=True)[0, 0]
+    return F.interpolate(each, size=(size, length), mode="bilinear", antialias=True)[0, 0].to(device)
 
 
 def resize(
@@ -38,7 +38,8 @@ def resize(
         images: (B, C, H, W), floats.
         size: (height, width) to come, in pixels.
     """
-    down, across = (_resizing(*lengths).to(images) for lengths in zip(images.shape[-2:], size, strict=True))
+    lengths = zip(images.shape[-2:], size, strict=True)
+    down, across = (_resizing(before, after, images.device).to(images.dtype) for before, after in lengths)
     return down @ images @ across.mT
 
 
@@ -127,7 +128,13 @@ def policy(
 ) -> UInt8[Tensor, "batch channels height width"]:
     """torchvision's "randaugment" (two operations of magnitude 14 of 30) or "autoaugment" (its CIFAR-10 policy).
 
-    Applied image by image, as published (Cubuk et al. 2020 and 2019), and so much slower than what is above.
+    Applied image by image (Cubuk et al. 2020 and 2019), and so much slower than what is above, above all on a GPU.
+
+    Args:
+        images: (B, C, H, W), bytes, with one or three channels.
+
+    Returns:
+        The same shape and dtype.
 
     Raises:
         ValueError: another name.

@@ -40,10 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train_ = command("train", train, "Train a ViT from a recipe; started again, it goes on where it stopped.")
     train_.add_argument("recipe", nargs="?", help="what to do; --list shows them all")
     train_.add_argument("--list", action="store_true", help="show the recipes and end")
-    train_.add_argument("--data", help='"cifar10", "shapes", or an image folder with a subfolder per class')
+    train_.add_argument("--data", help='"cifar10", "shapes", or a folder with train/<class>/ and test/<class>/')
     train_.add_argument("--out", type=Path, help="folder for checkpoints and weights (default: runs/RECIPE)")
-    train_.add_argument("--minutes", type=float, help="take as many steps as fit into this time on this machine")
-    train_.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change the recipe: --set lr=2e-3")
+    train_.add_argument(
+        "--minutes", type=float, help="as many steps as fit into this time on this machine; evaluations come on top"
+    )
+    train_.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change the recipe: --set dim=128 lr=2e-3 (names: help(vit_course.training.Recipe))",
+    )
     nbgrader_ = command("nbgrader-source", nbgrader_source, "Lay the lessons out as nbgrader wants them.")
     nbgrader_.add_argument("directory", type=Path, metavar="DIR")
 
@@ -86,9 +95,13 @@ def nbgrader_source(options: argparse.Namespace) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
-    from vit_course.training_command import main as run
+    try:
+        from vit_course.training_command import main as run
 
-    return run(options)
+        return run(options)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
 
 
 def course(options: argparse.Namespace) -> int:

@@ -95,7 +95,7 @@ def _split_folder(folder: Path, split: str) -> Path:
         return folder
     raise FileNotFoundError(
         f"{folder} has no {' or '.join(f'{name}/' for name in names[:2])} folder, so it has no {split!r} images. "
-        "Make one that holds a subfolder per class."
+        "A folder with both has train/<class>/ and test/<class>/ inside, with the images in those."
     )
 
 

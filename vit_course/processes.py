@@ -18,16 +18,29 @@ class Processes:
         self.rank, self.count = 0, 1
         if distributed.is_available() and (distributed.is_initialized() or distributed.is_torchelastic_launched()):
             if not distributed.is_initialized():
-                distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+                gpus = torch.cuda.is_available() and distributed.is_nccl_available()
+                distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
                 # Not at the end of `train`: a group cannot be set up twice in the same place.
                 atexit.register(distributed.destroy_process_group)
             self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
 
-    def device(self) -> torch.device:
-        device = profiles.device()
-        if self.count > 1 and device.type == "cuda":
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-            torch.cuda.set_device(device)
+    def device(self, wanted: str | torch.device | None) -> torch.device:
+        """The device to use: the one that is wanted, else the fastest; of several GPUs, one for each process.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        try:
+            device = torch.device(wanted) if wanted else profiles.device()
+            if self.count > 1 and device.type == "cuda" and device.index is None:
+                device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+                torch.cuda.set_device(device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:  # torch's words for it differ
+            raise ValueError(
+                f"{wanted or 'a GPU for each process'} is not to be had here ({str(error).splitlines()[0]}). "
+                "Leave `device` out for the fastest there is; start no more processes than there are GPUs."
+            ) from error
         return device
 
     def wrapped(self, model: nn.Module) -> nn.Module:

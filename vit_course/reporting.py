@@ -1,5 +1,6 @@
 """How a training run is going: a live curve in a notebook, a bar in a terminal, a few lines in a log file."""
 
+import contextlib
 import sys
 import time
 from typing import Protocol
@@ -47,7 +48,7 @@ class Report:
         """Before the first step; `seconds` is how long it will take."""
 
     def step(self, run: Run) -> None:
-        """About twice a second."""
+        """About twice a second, or after every step where that takes longer."""
 
     def notice(self, text: str) -> None:
         """Something that must be known."""
@@ -56,20 +57,27 @@ class Report:
         """At the end, whatever ended it."""
 
 
+def say(text: str) -> None:
+    """Print at once. A log that is full, or lacks a character, must not end a training."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    with contextlib.suppress(OSError):
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+
+
 class Printed(Report):
     """A line now and then, ten over the whole run: for logs."""
 
     def start(self, run: Run, seconds: float) -> None:
-        print(announcement(run, seconds), flush=True)
+        say(announcement(run, seconds))
         self.next = run.step
 
     def step(self, run: Run) -> None:
         if run.step >= self.next or run.step == run.total_steps:
-            print(status(run), flush=True)
+            say(status(run))
             self.next = run.step + max(1, run.total_steps // 10)
 
     def notice(self, text: str) -> None:
-        print(text, flush=True)
+        say(text)
 
 
 class Bar(Report):
@@ -80,7 +88,7 @@ class Bar(Report):
     def start(self, run: Run, seconds: float) -> None:
         from tqdm import tqdm
 
-        print(announcement(run, seconds), flush=True)
+        say(announcement(run, seconds))
         self.bar = tqdm(total=run.total_steps, initial=run.step, unit=" steps", dynamic_ncols=True)
 
     def step(self, run: Run) -> None:
@@ -89,7 +97,7 @@ class Bar(Report):
 
     def notice(self, text: str) -> None:
         if self.bar is None:
-            print(text, flush=True)
+            say(text)
         else:
             self.bar.write(text)
 
@@ -106,7 +114,7 @@ class Curve(Report):
     def start(self, run: Run, seconds: float) -> None:
         from IPython.display import display
 
-        print(announcement(run, seconds), flush=True)
+        say(announcement(run, seconds))
         self.drawn = time.monotonic()
         self.line = display({"text/plain": status(run)}, raw=True, display_id=True)
         self.picture = None
@@ -116,7 +124,7 @@ class Curve(Report):
             self._show(run)
 
     def notice(self, text: str) -> None:
-        print(text, flush=True)
+        say(text)
 
     def stop(self, run: Run) -> None:
         self._show(run)

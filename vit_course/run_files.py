@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,20 @@ _UNFINISHED = re.compile(r"\.step-\d{8}\.[0-9a-f]{16}\.pt\.\d+")
 
 class StorageError(OSError):
     """A file of a run cannot be written. The message says what to do about it."""
+
+
+def make_folder(folder: Path) -> None:
+    """Make a run's folder, and see that files can be written there.
+
+    Raises:
+        StorageError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror or error}. Give another folder.") from error
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
@@ -52,7 +67,11 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first."""
-    found = [path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    found = (
+        [path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name) and path.is_file()]
+        if folder.is_dir()
+        else []
+    )
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 

@@ -18,6 +18,7 @@ import signal
 import statistics
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def train_step(
         The loss before the step, detached.
     """
     model.train()
-    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+    with _autocast(images.device, precision):
         logits = model(images)
     loss = F.cross_entropy(logits.float(), targets)
     optimizer.zero_grad()
@@ -120,7 +121,7 @@ def train_step(
 
 
 def accuracy(logits: Float[Tensor, "batch classes"], labels: Int64[Tensor, "batch"]) -> float:
-    """The share of images whose highest score is the right class, 0 … 1."""
+    """The share of images whose highest score is the right class, 0 … 1; at least one image is needed."""
     return (logits.argmax(dim=1) == labels).sum().item() / len(labels)
 
 
@@ -128,15 +129,24 @@ def accuracy(logits: Float[Tensor, "batch classes"], labels: Int64[Tensor, "batc
 def evaluate(
     model: nn.Module, images: ImageSet, precision: torch.dtype = torch.float32, batch_size: int = 500
 ) -> float:
-    """The model's accuracy on images, without augmentation, on the device where the model is. Its mode is kept."""
+    """The model's accuracy on images (0 … 1), without augmentation, on the device where the model is.
+
+    The images are as large as the model takes them. The model is in eval mode meanwhile, and then again in its own.
+    """
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     logits = []
     for part in images.images.split(batch_size):
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        with _autocast(device, precision):
             logits.append(model(augmentation.to_floats(part.to(device))).float())
     model.train(was_training)
     return accuracy(torch.cat(logits), images.labels.to(device))
+
+
+def _autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    if precision == torch.float32:  # older torch refuses Apple's MPS even where autocast is not enabled
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, precision)
 
 
 # --- the loop --------------------------------------------------------------------------------------------------------
@@ -196,6 +206,7 @@ def train(
         images: to learn from, as large as the recipe's image_size.
         test: to measure accuracy on, along the way and at the end. They decide nothing.
         minutes: take as many steps as fit into this time, judged from a few measured ones; else `recipe.epochs` counts.
+            Evaluations come on top.
         folder: for checkpoints; None keeps none.
         model: trained in place of the recipe's ViT; must take float images (B, C, H, W) and give (B, classes).
         device: the fastest there is if not given.
@@ -204,10 +215,14 @@ def train(
         report: shows how it goes; if not given, what suits a notebook, a terminal or a log file.
 
     Raises:
-        ValueError: the images do not fit the recipe.
-        TrainingError: the loss is no number any more; memory is used up; a checkpoint is another run's.
-        KeyboardInterrupt: passes through after a checkpoint is written.
+        ValueError: the images do not fit the recipe; an impossible number of minutes; no such device.
+        StorageError: the folder cannot be written. (A disk that is full later on ends no training.)
+        TrainingError: the loss is no number any more; memory is used up; a checkpoint is another run's; `torch.compile`
+            was asked for and does not work.
+        KeyboardInterrupt: passes through. With a folder, a first one waits for the end of a step and for a checkpoint.
     """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"minutes are more than 0; got {minutes:g}.")
     run = _Run(recipe, images, test, Path(folder) if folder else None, model, device, evaluations)
     # The random numbers of whoever calls stay as they were.
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
@@ -229,6 +244,14 @@ class _Run:
                 f"a batch takes {recipe.batch_size} images and there are {len(images)}: "
                 f"take a smaller batch_size, or more images."
             )
+        if test is not None and (
+            not len(test) or test.classes != images.classes or test.images.shape[1:] != images.images.shape[1:]
+        ):
+            raise ValueError(
+                f"the test images are not of the kind to learn from: there are {len(test)} of "
+                f"{tuple(test.images.shape[1:])} in {len(test.classes)} classes, and {len(images)} of "
+                f"{tuple(images.images.shape[1:])} in {len(images.classes)}. Size and classes must be the same."
+            )
         self.processes = Processes()
         if recipe.batch_size % self.processes.count:
             raise ValueError(
@@ -236,43 +259,54 @@ class _Run:
             )
         self.recipe, self.test, self.folder, self.evaluations_wanted = recipe, test, folder, evaluations
         self.data, self.fingerprint = images.name, _fingerprint(images)
-        self.device = torch.device(device) if device else self.processes.device()
+        self.device = self.processes.device(device)
         with _memory_in_plain_words(
             self.device, f"{len(images):,} images", "Load fewer of them (limit=…) or smaller ones (size=…)."
         ):
             self.images, self.labels = images.images.to(self.device), images.labels.to(self.device)
         self.classes = len(images.classes)
-        self.model = model or recipe.build(self.classes, images.images.shape[1])
-        if recipe.whiten and not model:
-            initialisation.whitened_(self.model.embedding, images.images[:2_000])
-        self.model.to(self.device)
-        self.grows = bool(recipe.sizes) and isinstance(self.model, ViT)
+        if recipe.sizes and not (model is None or isinstance(model, ViT)):
+            raise ValueError("sizes are for the course's ViT: a model of another kind is trained with sizes=().")
+        self.grows = bool(recipe.sizes)
+        self.ema = None
+        with _memory_in_plain_words(self.device, "the model", "Take a smaller dim, mlp_dim or depth."):
+            self.model = model or recipe.build(self.classes, images.images.shape[1])
+            if recipe.whiten and not model:
+                some = 2_000 * 32**2 // recipe.image_size**2  # as many pixels, whatever the size
+                initialisation.whitened_(self.model.embedding, images.images[: min(2_000, max(50, some))])
+            self.model.to(self.device)
+            if recipe.ema:
+                from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+                self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         self.precision = profiles.precision(recipe.precision, self.device)
         self.optimizer = optimizer_for(recipe, self.model)
         self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == torch.float16 else None
-        self.ema = None
-        if recipe.ema:
-            from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-            self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         self.epoch, self.order = -1, torch.empty(0)
         self.step, self.total_steps, self.seconds = 0, 0, 0.0
         self.losses: list[float] = []
         self.evaluations: list[tuple[int, float, float]] = []
 
     def to_the_end(self, minutes: float | None, save_seconds: float, report: Report) -> Trained:
+        self.minutes = minutes
         if self.processes.rank:
             report = Report()
+        elif self.folder:
+            run_files.make_folder(self.folder)
         resumed = self._resume(report)
         if not resumed or self.step < self.total_steps:
             # How many steps there will be hangs on it where the time is given, and a moment's disturbance spoils it.
-            self.forecast = self._forecast(patience=min(2.0, minutes) if minutes else 0.0)
-            self.total_steps = self.total_steps or self._plan(minutes)
+            patience = min(2.0, minutes) if minutes else 0.0
+            self.forecast = self._forecast(patience)
+            self.total_steps = self.total_steps or self._plan()
+            compiled = self._compiled(patience, report)
+            if compiled and not resumed:
+                self.total_steps = self._plan()
             self.began = self.step, self.seconds
-            report.start(self, self.forecast_from(self.step))
+            report.start(self, self.forecast_from(self.step) + self._evaluations_ahead())
             try:
                 with self._memory_for_batches(), _interrupted_between_steps() as interrupted:
-                    self._loop(save_seconds, report, interrupted)
+                    self._loop(compiled, save_seconds, report, interrupted)
             finally:
                 report.stop(self)
         final, device = self.ema.module if self.ema else self.model, profiles.described(self.device)
@@ -281,8 +315,7 @@ class _Run:
             final.eval(), self.recipe, self.step, self.losses, self.evaluations, self.seconds, device, precision
         )
 
-    def _loop(self, save_seconds: float, report: Report, interrupted: list[int]) -> None:
-        compiled = self.processes.agreed(self._compiled())
+    def _loop(self, compiled: bool, save_seconds: float, report: Report, interrupted: list[int]) -> None:
         # About twice a second: each look at the losses waits for the device. All processes have to look together.
         together = self.processes.agreed(max(1, int(0.5 / max(self.forecast.values()))))
         started = saved = time.monotonic()
@@ -302,10 +335,10 @@ class _Run:
                 rates = f"lr={self.recipe.lr:g}"
                 if self.recipe.optimizer == "muon":
                     rates += f", muon_lr={self.recipe.muon_lr:g}"
+                precision = "" if self.precision == torch.float32 else " or precision='float32'"
                 raise TrainingError(
                     f"the loss is no number any more (step {self.step} of {self.total_steps}). Take a lower learning "
-                    f"rate ({rates} now), a longer warm-up, or precision='float32'; look for NaN in "
-                    f"images of your own."
+                    f"rate ({rates} now), a longer warm-up{precision}."
                 )
 
         while self.step < self.total_steps:
@@ -376,7 +409,7 @@ class _Run:
         kind = "mixup" if recipe.mixup and (not recipe.cutmix or torch.rand(()) < 0.5) else "cutmix"
         if alpha := getattr(recipe, kind):
             lam = torch.distributions.Beta(alpha, alpha).sample().item()
-            partner = torch.randperm(len(labels)).to(self.device)
+            partner = torch.randperm(len(labels), device=self.device)
             images, targets = getattr(augmentation, kind)(images, labels, lam, partner, self.classes)
             targets = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / self.classes
         else:
@@ -418,14 +451,15 @@ class _Run:
         model = self.ema.module if self.ema else self.model
         if self.grows and model.image_size != (self.recipe.image_size,) * 2:
             model = resize_model(copy.deepcopy(model), self.recipe.image_size)
-        self.evaluations.append((self.step, self.seconds, evaluate(model, self.test, self.precision)))
+        batch_size = min(500, self.recipe.batch_size)  # what fits in training fits here
+        self.evaluations.append((self.step, self.seconds, evaluate(model, self.test, self.precision, batch_size)))
 
     # --- how long it will take ---
 
-    def _forecast(self, patience: float) -> dict[int, float]:
+    def _forecast(self, patience: float, compiled: bool = False) -> dict[int, float]:
         """Seconds for a step at each image size: the middle of as many as fit into `patience` seconds, of 3 at least.
 
-        They are made on a copy of the model.
+        They are made on a copy of the model. Compiling it is not counted.
         """
         model, optimizer = self.model, self.optimizer
         seconds = {}
@@ -435,26 +469,26 @@ class _Run:
                 if self.grows:
                     resize_model(self.model, size)
                 self.optimizer = optimizer_for(self.recipe, self.model)
+                copied = torch.compile(self.model, dynamic=False) if compiled else self.model
                 times, began = [], time.monotonic()
                 with self._memory_for_batches():
                     while len(times) < 5 or time.monotonic() - began < patience:
                         start = time.monotonic()
                         images, targets = self._batch(0, size)
-                        train_step(self.model, self.optimizer, images, targets, precision=self.precision)
-                        if self.device.type == "cuda":
-                            torch.cuda.synchronize()
+                        # Fetching the loss waits for the device, whichever it is.
+                        train_step(copied, self.optimizer, images, targets, precision=self.precision).item()
                         times.append(time.monotonic() - start)
                 seconds[size] = statistics.median(times[2:])  # the first ones warm up
         finally:
             self.model, self.optimizer = model, optimizer
         return seconds
 
-    def _plan(self, minutes: float | None) -> int:
+    def _plan(self) -> int:
         sizes = self.recipe.sizes if self.grows else (self.recipe.image_size,)
-        if minutes is None:
+        if self.minutes is None:
             return max(len(sizes), round(self.recipe.epochs * (len(self.labels) // self.recipe.batch_size)))
         mean = sum(self.forecast[size] for size in sizes) / len(sizes)
-        return self.processes.agreed(max(len(sizes), int(minutes * 60 / mean)))
+        return self.processes.agreed(max(len(sizes), int(self.minutes * 60 / mean)))
 
     def forecast_from(self, step: int) -> float:
         """Seconds for the steps to come, as measured before the start."""
@@ -470,13 +504,43 @@ class _Run:
         step, seconds = self.began
         left = self.forecast_from(self.step)
         expected = self.forecast_from(step) - left
-        return left * (self.seconds - seconds) / expected if expected else left
+        corrected = left * (self.seconds - seconds) / expected if expected else left
+        return corrected + self._evaluations_ahead()
 
-    def _compiled(self) -> bool:
-        """Compiling takes a GPU about a minute, and saves a fifth or more of a step."""
+    def _evaluations_ahead(self) -> float:
+        """Seconds for the evaluations to come: forward alone, which is about a third of a step."""
+        if self.test is None:
+            return 0.0
+        ahead = self.evaluations_wanted - math.floor(self.step * self.evaluations_wanted / self.total_steps)
+        return ahead * len(self.test) * self.forecast[self.recipe.image_size] / self.recipe.batch_size / 3
+
+    def _wants_compiling(self) -> bool:
+        """Compiling takes a GPU about a minute for each image size, and saves a fifth or more of a step."""
         if self.recipe.compile is None:
-            return self.device.type == "cuda" and self.forecast_from(self.step) > 300
+            return self.device.type == "cuda" and self.forecast_from(self.step) > 300 * len(self.forecast)
         return self.recipe.compile
+
+    def _compiled(self, patience: float, report: Report) -> bool:
+        """Whether to use `torch.compile`; if so, the forecast becomes that of the compiled model."""
+        if not self.processes.agreed(self._wants_compiling()):
+            return False
+        failure = None
+        try:
+            forecast = self._forecast(patience, compiled=True)
+        except TrainingError:
+            raise
+        except Exception as error:  # many kinds; the same steps have just worked without it
+            failure = error
+        if not self.processes.any(failure is not None):
+            self.forecast = forecast
+            return True
+        if self.recipe.compile:
+            raise TrainingError(
+                f"torch.compile does not work here ({type(failure).__name__}): it needs a C++ compiler, and on a GPU "
+                "triton. Take compile=False."
+            ) from failure
+        report.notice("torch.compile does not work here; training goes on without it.")
+        return False
 
     # --- checkpoints ---
 
@@ -486,6 +550,7 @@ class _Run:
         state = {
             "recipe": dataclasses.asdict(self.recipe),
             "data": self.fingerprint,
+            "minutes": self.minutes,
             "step": self.step,
             "total_steps": self.total_steps,
             "seconds": self.seconds,
@@ -538,18 +603,18 @@ class _Run:
         return False
 
     def _refuse_another(self, state: dict[str, Any], path: Path) -> None:
-        ours, theirs = dataclasses.asdict(self.recipe), state["recipe"]
+        ours = {**dataclasses.asdict(self.recipe), "minutes": self.minutes}
+        # What recipes did not have at that time was as it is by default.
+        theirs = {**dataclasses.asdict(Recipe()), **state["recipe"], "minutes": state["minutes"]}
         different = [
-            f"{name} was {theirs.get(name)!r} and is {ours.get(name)!r}"
-            for name in sorted({*ours, *theirs})
-            if _plain(ours.get(name)) != _plain(theirs.get(name))
+            f"{name} was {theirs[name]!r} and is {ours[name]!r}" for name in sorted(ours) if ours[name] != theirs[name]
         ]
         if state["data"] != self.fingerprint:
             different.append("the images are not the same")
         if different:
             raise TrainingError(
                 f"{path.parent} holds another run: {'; '.join(different)}. "
-                "Give another folder, or what that run was started with."
+                "Give another folder, delete this one, or start it as that run was started."
             )
 
 
@@ -561,6 +626,7 @@ def _memory_in_plain_words(device: torch.device, what: str, advice: str) -> Iter
         said = str(error).lower()
         if not (isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said):
             raise
+        traceback.clear_frames(error.__traceback__)  # or a notebook would keep all that they hold in memory
         raise TrainingError(f"not enough memory for {what} on {profiles.described(device)}. {advice}") from error
 
 
@@ -598,7 +664,3 @@ def _fingerprint(images: ImageSet) -> str:
 
 def _seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "big")
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple | list) else value

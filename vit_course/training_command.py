@@ -19,7 +19,10 @@ from vit_course.training import RECIPES, Recipe, Trained, TrainingError, train
 
 
 def main(options: argparse.Namespace) -> int:
-    """Returns the exit status."""
+    """Returns the exit status. A KeyboardInterrupt passes through."""
+    if options.recipe is None and (options.set or options.data or options.out or options.minutes is not None):
+        print("Say which recipe, in front: vit-course train fast … (--list shows them all).", file=sys.stderr)
+        return 1
     if options.list or options.recipe is None:
         for name, (data, recipe, expect) in RECIPES.items():
             print(f"{name:<16}for {data:<15}{expect or 'not measured yet'}\n{'':<16}{described(recipe)}\n")
@@ -41,16 +44,16 @@ def main(options: argparse.Namespace) -> int:
     except (ValueError, OSError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
-        return 130
     return 0
 
 
 def _loaded(data: str, recipe: Recipe) -> tuple[ImageSet, ImageSet]:
-    if data in ("cifar10", "shapes", "where"):
-        return load_images(data), load_images(data, "test")
-    return load_images(data, size=recipe.image_size), load_images(data, "test", size=recipe.image_size)
+    named = data in ("cifar10", "shapes", "where")
+    size = None if named else recipe.image_size
+    test = load_images(data, "test", size=size)  # first: few images, so that what is wrong shows early
+    if named and test.name != data:
+        raise ValueError(f"{data} is not to be had here (see above), and other images are taken only if you say so.")
+    return load_images(data, size=size), test
 
 
 def changed(recipe: Recipe, settings: list[str]) -> Recipe:
