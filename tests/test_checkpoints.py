@@ -76,6 +76,30 @@ def test_those_that_come_with_the_course_are_whole(name, classes):
     assert (model.pool, card["configuration"]["positions"]) == ("cls", "learned")
 
 
+@pytest.mark.parametrize("name", ["cifar10", "tiny-imagenet"])
+def test_what_was_learned_can_be_told_from_the_noise_at_the_start(name):
+    after, before = (
+        load(name).embedding.projection.weight.detach()
+        for load in (checkpoints.load_checkpoint, checkpoints.before_training)
+    )
+    assert torch.corrcoef(torch.stack([after.flatten(), before.flatten()]))[0, 1] > 0.9, "the same start"
+    learned = after - (after * before).sum() / (before * before).sum() * before
+
+    def smoothness(filters):
+        """How alike neighbouring pixels are in the five strongest components: 0 for noise."""
+        strongest = torch.linalg.svd(filters - filters.mean(dim=0), full_matrices=False)[2][:5].view(5, 4, 4, 3)
+        strongest = strongest - strongest.mean(dim=(1, 2), keepdim=True)
+        return (strongest[:, 1:] * strongest[:, :-1]).mean() / strongest.square().mean()
+
+    assert smoothness(learned) > 0.25 > 0.1 > smoothness(before)
+
+
+def test_a_card_without_a_recipe_has_no_start(tmp_path):
+    checkpoints.save_weights(ViT(**SIZES), tmp_path / "kept.safetensors", {})
+    with pytest.raises(ValueError, match="holds no recipe that can be built"):
+        checkpoints.before_training(tmp_path / "kept.safetensors")
+
+
 def test_the_card_of_cifar10_says_what_the_weights_do(real_images, monkeypatch):
     monkeypatch.setenv("VIT_COURSE_DATA", str(real_images))
     test = load_images("cifar10", "test", limit=2_000)

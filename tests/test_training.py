@@ -123,14 +123,6 @@ def test_an_untrained_model_is_the_seeds_alone(monkeypatch):
     assert not same(SMALL.build(10).state_dict(), replace(SMALL, seed=1).build(10).state_dict())
 
 
-def test_blank_filters_are_zeros_and_learn():
-    recipe = replace(SMALL, init="blank")
-    before, fan_in = recipe.build(10), replace(SMALL, init="fan_in").build(10)
-    assert before.embedding.projection.weight.abs().max() == 0
-    assert torch.equal(before.encoder.blocks[0].mlp.fc1.weight, fan_in.encoder.blocks[0].mlp.fc1.weight)
-    assert run(recipe).model.embedding.projection.weight.abs().min() > 0
-
-
 # -- the loop
 
 

@@ -19,8 +19,7 @@ class Recipe:
 
     Attributes:
         image_size, patch_size, dim, depth, heads, mlp_dim, dropout, pool, positions: of the `ViT`.
-        init: the weights at first: "torch" (PyTorch's own), "fan_in", "mimetic" (and "fan_in" outside attention) or
-            "blank" ("fan_in" with a patch embedding of zeros, so that all its filters show was learned); see
+        init: the weights at first: "torch" (PyTorch's own), "fan_in" or "mimetic" (and "fan_in" outside attention); see
             `initialisation`.
         whiten: the patch embedding at first is `initialisation.whitened_` by the training images.
         epochs: how often every image is used, but for those of each epoch's last, incomplete batch;
@@ -54,7 +53,7 @@ class Recipe:
     dropout: float = 0.0
     pool: Literal["cls", "mean"] = "cls"
     positions: Literal["learned", "sincos", "none"] = "learned"
-    init: Literal["torch", "fan_in", "mimetic", "blank"] = "torch"
+    init: Literal["torch", "fan_in", "mimetic"] = "torch"
     whiten: bool = False
     epochs: float = 10
     batch_size: int = 128
@@ -80,7 +79,7 @@ class Recipe:
         for field in dataclasses.fields(self):  # NumPy's numbers would make checkpoints that cannot be read
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         for name, value, allowed in (
-            ("init", self.init, ("torch", "fan_in", "mimetic", "blank")),
+            ("init", self.init, ("torch", "fan_in", "mimetic")),
             ("optimizer", self.optimizer, ("adamw", "adam", "sgd", "muon")),
             ("policy", self.policy, ("randaugment", "autoaugment", None)),
             ("precision", self.precision, ("auto", *profiles.PRECISIONS)),
@@ -128,8 +127,6 @@ class Recipe:
             if self.init == "mimetic":
                 for block in model.encoder.blocks:
                     initialisation.mimetic_(block.attention)
-            if self.init == "blank":
-                nn.init.zeros_(model.embedding.projection.weight)
         return model
 
     def size_at(self, step: int, total_steps: int) -> int:
@@ -178,7 +175,8 @@ _OURS = Recipe(
     lr=2e-3,
     sizes=(16, 24, 32),
 )
-# For models that later lessons look into: positions and a CLS token to be learned, no filters or attention from us.
+# For models that later lessons look into: positions and a CLS token to be learned, no filters or attention from us. All
+# begins as noise; `checkpoints.before_training` gives that noise, to be told from what was learned.
 _TO_LOOK_INSIDE = dataclasses.replace(
     _OURS,
     pool="cls",
@@ -219,7 +217,7 @@ RECIPES = {
     ),
     "cifar10": NamedRecipe(
         "cifar10",
-        dataclasses.replace(_TO_LOOK_INSIDE, init="blank", epochs=10),
+        dataclasses.replace(_TO_LOOK_INSIDE, epochs=10),
         "about 74% right on CIFAR-10's test images",
     ),
     "tiny-imagenet": NamedRecipe(

@@ -48,6 +48,31 @@ def load_checkpoint(name: str | Path) -> ViT:
     return model.eval()
 
 
+def before_training(name: str | Path) -> ViT:
+    """The same ViT as its recipe and seed made it, so that what it has learned can be told from what it began with.
+
+    Filters that began as noise stay mostly noise for long. Where w and w0 are the weights after and before training,
+    what was learned is `w - (w * w0).sum() / (w0 * w0).sum() * w0`: weight decay has shrunk the start a little.
+
+    Args:
+        name: as in `load_checkpoint`.
+
+    Returns:
+        The model, in eval mode. Not there is what `Recipe.whiten` took from the images.
+
+    Raises:
+        ValueError: there is no such checkpoint, or its card holds no recipe that can be built.
+    """
+    from vit_course.recipes import Recipe
+
+    facts = card(name)
+    try:
+        configuration = facts["configuration"]
+        return Recipe(**facts["recipe"]).build(configuration["num_classes"], configuration["in_channels"]).eval()
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"the card of {name} holds no recipe that can be built: {error}.") from error
+
+
 def card(name: str | Path) -> dict[str, Any]:
     """What a checkpoint is: configuration, classes, data, command, hardware, minutes, accuracy.
 
