@@ -60,7 +60,6 @@ def test_where_lines_are_wanted_lines_come(monkeypatch):
 def test_a_notebook_gets_a_curve_and_keeps_no_widgets(monkeypatch, tmp_path):
     code = """
 from small_training import SMALL, images
-from vit_course.recipes import RECIPES, NamedRecipe
 from vit_course.reporting import Curve
 from vit_course.training import train
 Curve.EVERY = 0

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="change the recipe: --set dim=128 lr=2e-3 (names: help(vit_course.training.Recipe))",
+        help="change the recipe: --set dim=144 lr=1e-3 (names: help(vit_course.training.Recipe))",
     )
     nbgrader_ = command("nbgrader-source", nbgrader_source, "Lay the lessons out as nbgrader wants them.")
     nbgrader_.add_argument("directory", type=Path, metavar="DIR")
