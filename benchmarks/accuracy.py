@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from vit_course.data import ImageSet, load_images
 from vit_course.profiles import device
 from vit_course.training import RECIPES, Recipe, train
-from vit_course.training_command import changed
+from vit_course.training.command import changed
 
 KEPT = Path(__file__).resolve().parent.parent / "build" / "accuracy"
 MARKS = 5  # how many times accuracy is measured on the way

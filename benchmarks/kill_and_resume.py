@@ -20,9 +20,10 @@ from pathlib import Path
 import torch
 from machine import describe, write_section
 
-from vit_course import load_images, run_files
-from vit_course.reporting import Report
+from vit_course import load_images
 from vit_course.training import Recipe, Trained, train
+from vit_course.training.reporting import Report
+from vit_course.training.snapshots import Snapshots
 
 RECIPE = Recipe(
     dim=32, depth=2, heads=2, mlp_dim=64, batch_size=32, epochs=150, lr=3e-3, optimizer="muon", init="mimetic",
@@ -36,7 +37,7 @@ def run(folder: str | None) -> Trained:
 
 
 def newest(folder: Path) -> str:
-    found = run_files.checkpoints(folder)
+    found = Snapshots(folder).paths()
     return found[0].name[:13] if found else "none"
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from vit_course.data import ImageSet, load_images
-from vit_course.reporting import Report
 from vit_course.training import Recipe, Trained
+from vit_course.training.reporting import Report
 
 SMALL = Recipe(dim=16, depth=1, heads=2, mlp_dim=32, batch_size=32, epochs=3, lr=3e-3, precision="float32")
 # Everything that leaves a trace in a checkpoint or draws random numbers.

@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vit_course.augmentation import cutmix, mixup, one_hot, policy, random_crop_flip, resize, to_floats
+from vit_course.images import to_floats
+from vit_course.training.augmentation import cutmix, policy, resize
+from vit_course.training.steps import mixup, one_hot, random_crop_flip
 
 
 def numbered(batch=64, height=5, width=7, dtype=torch.float32):

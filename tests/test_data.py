@@ -15,9 +15,9 @@ from image_server import ImageServer
 from PIL import Image
 from torch import nn
 
-from vit_course import image_folders, synthetic
-from vit_course.data import BATCHES, CIFAR10_ARCHIVE, CIFAR10_CLASSES, TARBALL, DamagedError, load_images
-from vit_course.download import Remote, StorageError
+from vit_course.data import CIFAR10_CLASSES, folders, load_images, synthetic
+from vit_course.data.download import Remote, StorageError
+from vit_course.data.loading import BATCHES, CIFAR10_ARCHIVE, TARBALL, DamagedError
 from vit_course.patches import patchify
 
 PER_BATCH = 20
@@ -317,8 +317,8 @@ def test_a_limit_above_the_number_of_images_takes_all(tmp_path, monkeypatch):
 def test_a_limit_decodes_no_more_files_than_it_needs(tmp_path, monkeypatch):
     monkeypatch.setenv("VIT_COURSE_DATA", str(cifar10_tree(tmp_path)))
     decoded = []
-    original = image_folders._decode_file
-    monkeypatch.setattr(image_folders, "_decode_file", lambda *args: decoded.append(args) or original(*args))
+    original = folders._decode_file
+    monkeypatch.setattr(folders, "_decode_file", lambda *args: decoded.append(args) or original(*args))
     part = load_images("cifar10", limit=7)
     assert len(decoded) == 7
     load_images("cifar10")
@@ -439,10 +439,10 @@ def test_decoded_images_are_kept_until_a_file_changes(tmp_path, monkeypatch):
     folder = tmp_path / "own"
     write_image(folder / "a" / "1.png", (1, 1, 1))
     load_images(folder)
-    original = image_folders._decode_file
-    monkeypatch.setattr(image_folders, "_decode_file", None)
+    original = folders._decode_file
+    monkeypatch.setattr(folders, "_decode_file", None)
     assert load_images(folder).images[0, 0, 0, 0] == 1
-    monkeypatch.setattr(image_folders, "_decode_file", original)
+    monkeypatch.setattr(folders, "_decode_file", original)
     write_image(folder / "a" / "1.png", (2, 2, 2))
     os.utime(folder / "a" / "1.png", (1, 1))
     assert load_images(folder).images[0, 0, 0, 0] == 2

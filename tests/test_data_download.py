@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import pytest
 from image_server import ImageServer
 
-from vit_course import download
-from vit_course.download import DownloadError, Remote, StorageError, fetch, md5_of
+from vit_course.data import download
+from vit_course.data.download import DownloadError, Remote, StorageError, fetch, md5_of
 
 PAYLOAD = random.Random(0).randbytes(1_200_000)
 MD5 = hashlib.md5(PAYLOAD).hexdigest()
@@ -260,7 +260,7 @@ def test_a_disk_that_fills_up_meanwhile(server, tmp_path, monkeypatch):
 CHILD = """
 import sys, time
 from pathlib import Path
-from vit_course.download import Remote, fetch
+from vit_course.data.download import Remote, fetch
 url, md5, size, path = sys.argv[1:]
 def clock():
     print("tick", flush=True)

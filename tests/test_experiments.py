@@ -1,7 +1,7 @@
 """What the lessons prove by training."""
 
 from vit_course.experiments import learn_where
-from vit_course.reporting import Report
+from vit_course.training.reporting import Report
 
 
 def test_a_vit_without_positions_stays_at_chance_and_one_with_them_does_not():

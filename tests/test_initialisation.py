@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from vit_course import MultiHeadSelfAttention, PatchEmbedding, ViT, load_images
-from vit_course.augmentation import to_floats
-from vit_course.initialisation import fan_in_, mimetic_, whitened_
+from vit_course.images import to_floats
 from vit_course.patches import patchify
 from vit_course.training import Recipe
+from vit_course.training.initialisation import fan_in_, mimetic_, whitened_
 
 
 def test_fan_in_keeps_the_scale():

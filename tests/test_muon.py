@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vit_course.muon import Muon, orthogonalised
+from vit_course.training.optimizers import Muon, orthogonalised
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(16, 16), (16, 40), (40, 16)])

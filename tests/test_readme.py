@@ -11,7 +11,7 @@ from vit_course.authoring.published import badge
 from vit_course.data import CIFAR10_CLASSES
 from vit_course.paths import home
 from vit_course.training import RECIPES
-from vit_course.training_command import changed
+from vit_course.training.command import changed
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

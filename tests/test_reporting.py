@@ -11,9 +11,9 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from small_training import SMALL, STEPS, images
 
-from vit_course.recipes import RECIPES, NamedRecipe
-from vit_course.reporting import Bar, Printed, Report, duration, report_here, status
 from vit_course.training import train
+from vit_course.training.recipes import RECIPES, NamedRecipe
+from vit_course.training.reporting import Bar, Printed, Report, duration, report_here, status
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_where_lines_are_wanted_lines_come(monkeypatch):
 def test_a_notebook_gets_a_curve_and_keeps_no_widgets(monkeypatch, tmp_path):
     code = """
 from small_training import SMALL, images
-from vit_course.reporting import Curve
+from vit_course.training.reporting import Curve
 from vit_course.training import train
 Curve.EVERY = 0
 trained = train(SMALL, images(), images("test"), evaluations=3)

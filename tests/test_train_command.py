@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from vit_course import checkpoints, cli
-from vit_course.recipes import expected_of
 from vit_course.training import RECIPES, Recipe
-from vit_course.training_command import changed
+from vit_course.training.command import changed
+from vit_course.training.recipes import expected_of
 
 TINY = ["--set", "dim=16", "depth=1", "heads=2", "mlp_dim=16", "batch_size=20", "epochs=0.02", "precision=float32"]
 
@@ -35,7 +35,7 @@ def test_settings_may_come_one_by_one():
     parse = ["train", "fast", "--data", "no/such", "--set", "dim=96", "--set", "lr=1e-3", "depth=2"]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vit_course.training_command.main", lambda options: seen.append(options.set))
+        patch.setattr("vit_course.training.command.main", lambda options: seen.append(options.set))
         assert cli.main(parse) == 0
     assert seen == [["dim=96", "lr=1e-3", "depth=2"]]
 
@@ -53,7 +53,7 @@ def test_interrupted_before_it_began(capsys, monkeypatch):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vit_course.training_command.main", interrupted)
+    monkeypatch.setattr("vit_course.training.command.main", interrupted)
     assert cli.main(["train", "fast"]) == 130
     assert capsys.readouterr().err == "Interrupted.\n"
 

@@ -3,8 +3,10 @@
 import dataclasses
 import errno
 import math
+import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,9 +15,7 @@ import torch
 from small_training import FULL, SMALL, STEPS, Recorded, images, same, weights
 from torch import nn
 
-from vit_course import load_images, run_files
-from vit_course.recipes import optimizer_for
-from vit_course.reporting import Report
+from vit_course import ImageSet, load_images, paths
 from vit_course.training import (
     RECIPES,
     Recipe,
@@ -26,6 +26,9 @@ from vit_course.training import (
     train_step,
     warmup_cosine,
 )
+from vit_course.training.optimizers import optimizer_for
+from vit_course.training.reporting import Report
+from vit_course.training.snapshots import Snapshots
 
 
 def run(recipe=SMALL, **options):
@@ -217,7 +220,7 @@ def test_half_precision_learns_and_goes_on_bit_for_bit(tmp_path, precision, opti
     assert whole.losses == pytest.approx(run(replace(recipe, precision="float32")).losses, rel=0.02)
     with pytest.raises(KeyboardInterrupt):
         run(recipe, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=StopsAfter(9))
-    kept = run_files.load_checkpoint_file(run_files.checkpoints(tmp_path)[0])
+    kept = Snapshots.read(Snapshots(tmp_path).paths()[0])
     assert (kept["scaler"] is not None) is (precision == "float16")
     again = run(recipe, folder=tmp_path)
     assert same(weights(again), weights(whole)) and again.losses == whole.losses
@@ -284,7 +287,7 @@ def test_where_compiling_fails_it_is_said(monkeypatch):
         run(replace(SMALL, compile=True))
     # Where it was our own idea, as on a GPU, training goes on.
     report = Recorded()
-    monkeypatch.setattr("vit_course.training._Run._wants_compiling", lambda self: True)
+    monkeypatch.setattr("vit_course.training.loop._wants_compiling", lambda run: True)
     assert run(report=report).steps == STEPS
     assert report.notices == ["torch.compile does not work here; training goes on without it."]
 
@@ -329,8 +332,8 @@ def test_a_loss_that_is_no_number_is_said_and_checkpoints_stay(tmp_path, optimiz
         TrainingError, match=r"the loss is no number any more \(step \d+ of 24\)\. Take a lower learning"
     ):
         run(recipe, folder=tmp_path, save_seconds=0)
-    for path in run_files.checkpoints(tmp_path):
-        state = run_files.load_checkpoint_file(path)
+    for path in Snapshots(tmp_path).paths():
+        state = Snapshots.read(path)
         assert all(weight.isfinite().all() for weight in state["model"].values())
 
 
@@ -398,7 +401,7 @@ def test_other_errors_pass_through():
 
 def test_a_full_disk_stops_no_training(tmp_path, monkeypatch):
     run(FULL, folder=tmp_path / "whole")
-    real, calls = run_files.os.fsync, []
+    real, calls = paths.os.fsync, []
 
     def full_after_five(file):
         calls.append(file)
@@ -406,7 +409,7 @@ def test_a_full_disk_stops_no_training(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(file)
 
-    monkeypatch.setattr(run_files.os, "fsync", full_after_five)
+    monkeypatch.setattr(paths.os, "fsync", full_after_five)
     report = Recorded()
     trained = run(FULL, folder=tmp_path / "run", save_seconds=0, report=report, evaluations=STEPS)
     assert trained.steps == STEPS
@@ -432,7 +435,7 @@ def spoil_bit(path):
 @pytest.mark.parametrize("how_many", [1, 2])
 def test_damaged_checkpoints_are_left_aside(tmp_path, spoil, how_many):
     whole = run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS)
-    for path in run_files.checkpoints(tmp_path)[:how_many]:
+    for path in Snapshots(tmp_path).paths()[:how_many]:
         spoil(path)
     report = Recorded()
     again = run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=report)
@@ -443,13 +446,13 @@ def test_damaged_checkpoints_are_left_aside(tmp_path, spoil, how_many):
 
 def test_damaged_checkpoints_do_not_push_out_the_new_ones(tmp_path):
     whole = run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS)
-    damaged = run_files.checkpoints(tmp_path)
+    damaged = Snapshots(tmp_path).paths()
     for path in damaged:
         spoil_half(path)
 
     with pytest.raises(KeyboardInterrupt):
         run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS, report=StopsAfter(10))
-    kept = [path.name[:13] for path in run_files.checkpoints(tmp_path) if path not in damaged]
+    kept = [path.name[:13] for path in Snapshots(tmp_path).paths() if path not in damaged]
     assert kept == ["step-00000009", "step-00000008"]
     report = Recorded()
     assert same(weights(run(FULL, folder=tmp_path, report=report)), weights(whole))
@@ -479,6 +482,26 @@ def test_a_checkpoint_of_other_images_or_another_model_is_refused(tmp_path):
         train(SMALL, load_images("where", limit=256), folder=tmp_path, report=Report(), device="cpu")
     with pytest.raises(TrainingError, match="holds a run of another model"):
         run(folder=tmp_path, model=Greedy(MemoryError()))
+
+
+def test_a_run_of_earlier_days_goes_on(tmp_path):
+    """The file was written by the course at commit 752c449, when training was one module."""
+    shutil.copytree(Path(__file__).parent / "old_snapshot", tmp_path, dirs_exist_ok=True)
+    pixels = np.random.RandomState(0).randint(0, 256, (64, 1, 16, 16), dtype=np.uint8)
+    noise = ImageSet("noise", "train", torch.from_numpy(pixels), torch.arange(64) % 4, tuple("abcd"), "drawn")
+    recipe = Recipe(
+        image_size=16, dim=8, depth=1, heads=2, mlp_dim=8, batch_size=16, epochs=4, optimizer="muon", sizes=(8, 16),
+        ema=0.9, dropout=0.1, mixup=0.2, cutmix=1.0, precision="float32",
+    )  # fmt: skip
+    options = {"evaluations": 16, "device": "cpu"}
+    report = Recorded()
+    gone_on = train(recipe, noise, noise, folder=tmp_path, report=report, **options)
+    assert "(step 11 of 16)" in report.notices[0]
+    anew = train(recipe, noise, noise, report=Report(), **options)
+    # Its first steps were taken on another machine, whose last bits may differ.
+    assert gone_on.losses == pytest.approx(anew.losses, rel=1e-4)
+    for name, weight in weights(gone_on).items():
+        assert torch.allclose(weight, weights(anew)[name], atol=1e-3), name
 
 
 def test_every_named_recipe_builds():

@@ -11,9 +11,10 @@ import pytest
 import torch
 from small_training import FULL, STEPS, Recorded, images, in_another_process, same, weights
 
-from vit_course import run_files
-from vit_course.reporting import Report
+from vit_course import paths
 from vit_course.training import Recipe, Trained, train
+from vit_course.training.reporting import Report
+from vit_course.training.snapshots import Snapshots
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows, os.kill ends a process at once with either
 KILLED = {-KILL, KILL}
@@ -70,7 +71,7 @@ def die_while_writing(step: int, recipe: Recipe, folder: Path) -> None:
             os.ftruncate(file, os.fstat(file).st_size // 2)
             os.kill(os.getpid(), KILL)
 
-    run_files.os = type("os", (), {**vars(os), "fsync": staticmethod(half)})
+    paths.os = type("os", (), {**vars(os), "fsync": staticmethod(half)})
     run(recipe, folder)
 
 
@@ -128,25 +129,25 @@ def test_killed_at_random_moments(undisturbed, tmp_path):
 
 
 def newest_step(folder: Path) -> int:
-    found = run_files.checkpoints(folder)
+    found = Snapshots(folder).paths()
     return int(found[0].name.split(".")[0].removeprefix("step-")) if found else 0
 
 
 def test_killed_before_the_first_checkpoint(undisturbed, tmp_path):
     assert in_another_process(die_while_writing, 1, undisturbed.recipe, tmp_path) in KILLED
-    assert not run_files.checkpoints(tmp_path)
+    assert not Snapshots(tmp_path).paths()
     assert not assert_ends_alike(undisturbed, tmp_path).notices
 
 
 @pytest.mark.parametrize("step", [9, STEPS])
 def test_killed_while_writing_a_checkpoint(undisturbed, tmp_path, step):
     assert in_another_process(die_while_writing, step, undisturbed.recipe, tmp_path) in KILLED
-    left = [path for path in tmp_path.iterdir() if path not in run_files.checkpoints(tmp_path)]
+    left = [path for path in tmp_path.iterdir() if path not in Snapshots(tmp_path).paths()]
     assert len(left) == 1, "the half-written file"
     assert newest_step(tmp_path) == step - 1
     report = assert_ends_alike(undisturbed, tmp_path)
     assert len(report.notices) == 1 and f"(step {step - 1} of {STEPS})" in report.notices[0]
-    assert sorted(tmp_path.iterdir()) == sorted(run_files.checkpoints(tmp_path)), "the half-written file is gone"
+    assert sorted(tmp_path.iterdir()) == sorted(Snapshots(tmp_path).paths()), "the half-written file is gone"
 
 
 def test_finished_runs_are_not_trained_again(undisturbed, tmp_path):
@@ -161,5 +162,5 @@ def test_finished_runs_are_not_trained_again(undisturbed, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_told_to_stop_it_finishes_the_step_and_writes_a_checkpoint(undisturbed, tmp_path, number):
     assert in_another_process(be_told_to_stop, number, 10, undisturbed.recipe, tmp_path) == 3
-    assert [path.name[:13] for path in run_files.checkpoints(tmp_path)] == ["step-00000010"]
+    assert [path.name[:13] for path in Snapshots(tmp_path).paths()] == ["step-00000010"]
     assert_ends_alike(undisturbed, tmp_path)

@@ -13,9 +13,9 @@ import torch
 import torch.distributed as distributed
 from small_training import SMALL, Recorded, images
 
-from vit_course import run_files
-from vit_course.reporting import Report
 from vit_course.training import Trained, train
+from vit_course.training.reporting import Report
+from vit_course.training.snapshots import Snapshots
 
 pytestmark = pytest.mark.skipif(not distributed.is_gloo_available(), reason="this PyTorch has no gloo")
 
@@ -137,7 +137,7 @@ def test_only_the_first_process_speaks_and_writes(together):
 def test_when_one_is_told_to_stop_all_stop_after_the_same_step(together):
     folder = together[0]
     assert (folder / "stopped.0").exists() and (folder / "stopped.1").exists()
-    newest = run_files.checkpoints(folder / "stopped")[0]
+    newest = Snapshots(folder / "stopped").paths()[0]
     assert newest.name.startswith(f"step-{STOPPED_AT + 1:08d}")
 
 

@@ -96,7 +96,7 @@ def nbgrader_source(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     try:
-        from vit_course.training_command import main as run
+        from vit_course.training.command import main as run
 
         return run(options)
     except KeyboardInterrupt:

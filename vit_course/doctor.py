@@ -125,7 +125,7 @@ def compute_device() -> Finding:
 
 
 def cifar10() -> Finding:
-    """Which source would serve CIFAR-10 now, in the order of `vit_course.data.load_images`; nothing is downloaded."""
+    """Which source would serve CIFAR-10 now, in the order of `load_images`; nothing is downloaded."""
     advice = ""
     if shared := os.environ.get("VIT_COURSE_DATA"):
         if found := _cifar10_in(Path(shared).expanduser()):
@@ -140,7 +140,7 @@ def cifar10() -> Finding:
 
 
 def _cifar10_in(place: Path) -> Path | None:
-    from vit_course.data import BATCHES, SPLITS, TARBALL
+    from vit_course.data.loading import BATCHES, SPLITS, TARBALL
 
     if any((place / "cifar10" / split).is_dir() for split in SPLITS):
         return place / "cifar10"

@@ -4,8 +4,8 @@ from typing import Literal
 
 from vit_course.data import load_images
 from vit_course.profiles import profile
-from vit_course.reporting import Report
 from vit_course.training import Recipe, Trained, train
+from vit_course.training.reporting import Report
 
 
 def learn_where(positions: Literal["none", "learned", "sincos"], *, report: Report | None = None) -> Trained:

@@ -1,7 +1,7 @@
-"""Images as PyTorch wants them: the two warm-ups of lesson 00."""
+"""Images as PyTorch wants them: the two warm-ups of lesson 00; and as a ViT does."""
 
 from einops import rearrange, reduce
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 
@@ -37,3 +37,8 @@ def average_pool_2x2(
     if height % 2 or width % 2:
         raise ValueError(f"average_pool_2x2 needs an even height and width, got {height} × {width}: crop or pad first.")
     return reduce(images, "batch channels (height 2) (width 2) -> batch channels height width", "mean")
+
+
+def to_floats(images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+    """Bytes 0 … 255 to floats -1 … 1, which is how ViTs have taken their images since the paper's own code."""
+    return images.float() / 127.5 - 1

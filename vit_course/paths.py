@@ -1,7 +1,13 @@
-"""The one folder the course keeps on a machine."""
+"""The one folder the course keeps on a machine, and how files are written whole."""
 
+import contextlib
+import errno
 import os
 from pathlib import Path
+
+
+class StorageError(OSError):
+    """A file cannot be kept on this machine. The message says what to do about it."""
 
 
 def home() -> Path:
@@ -10,3 +16,30 @@ def home() -> Path:
     It holds `progress.json` and `data/` (downloaded images). The folder is not created here: whoever writes makes it.
     """
     return Path(os.environ.get("VIT_COURSE_HOME") or "~/.vit_course").expanduser()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name first, push it to the disk, and rename it: it is whole, or not there.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    for left in path.parent.glob(f".{path.name}.[0-9]*"):  # by a process that was killed while it wrote
+        with contextlib.suppress(OSError):
+            left.unlink()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                f"no space left to write {path} ({len(content) / 1e6:.0f} MB). Free some, or give another folder."
+            ) from error
+        raise StorageError(f"{path} cannot be written: {error.strerror or error}. Give another folder.") from error

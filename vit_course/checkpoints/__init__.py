@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vit_course.embeddings import FixedPositions, LearnedPositions
-from vit_course.run_files import write_whole
+from vit_course.paths import write_whole
 from vit_course.vit import ViT
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ def names() -> list[str]:
 
 
 def load_checkpoint(name: str | Path) -> ViT:
-    """A trained ViT, in eval mode. It takes images as `augmentation.to_floats` makes them, in -1 … 1.
+    """A trained ViT, in eval mode. It takes images as `images.to_floats` makes them, in -1 … 1.
 
     Args:
         name: one of `names()`, or the path of a `.safetensors` file that `vit-course train` wrote.
@@ -63,7 +63,7 @@ def before_training(name: str | Path) -> ViT:
     Raises:
         ValueError: there is no such checkpoint, or its card holds no recipe that can be built.
     """
-    from vit_course.recipes import Recipe
+    from vit_course.training import Recipe
 
     facts = card(name)
     try:

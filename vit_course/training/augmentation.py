@@ -1,4 +1,4 @@
-"""Changed images, for training: every batch at once, on the device where the images are.
+"""Changed images, beside the crops and mixup of `steps`: every batch at once, on the device where the images are.
 
 Each function draws from torch's own random numbers, image by image, so `torch.manual_seed` repeats it.
 """
@@ -7,16 +7,10 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, Shaped, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-Images = Shaped[Tensor, "batch channels height width"]
-Targets = Float[Tensor, "batch classes"]
-
-
-def to_floats(images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-    """Bytes 0 … 255 to floats -1 … 1, which is how ViTs have taken their images since the paper's own code."""
-    return images.float() / 127.5 - 1
+from vit_course.training.steps import Images, Targets, one_hot
 
 
 @cache
@@ -41,60 +35,6 @@ def resize(
     lengths = zip(images.shape[-2:], size, strict=True)
     down, across = (_resizing(before, after, images.device).to(images.dtype) for before, after in lengths)
     return down @ images @ across.mT
-
-
-def random_crop_flip(images: Images, padding: int = 4) -> Images:
-    """Cut each image out of a black frame at a place of its own, and mirror about half of them.
-
-    The common augmentation for CIFAR since He et al. 2016 (*Deep Residual Learning*, section 4.2).
-
-    Args:
-        images: (B, C, H, W), any dtype.
-        padding: width of the frame, in pixels: each image moves by up to this much in each direction.
-
-    Returns:
-        (B, C, H, W), the same dtype.
-    """
-    count, _, height, width = images.shape
-    device = images.device
-    padded = F.pad(images, (padding,) * 4)
-    top = torch.randint(2 * padding + 1, (count, 1), device=device)
-    left = torch.randint(2 * padding + 1, (count, 1), device=device)
-    mirrored = torch.rand(count, 1, device=device) < 0.5
-    columns = torch.arange(width, device=device)
-    rows = top + torch.arange(height, device=device)  # (B, H)
-    columns = left + torch.where(mirrored, columns.flip(0), columns)  # (B, W)
-    image = torch.arange(count, device=device)
-    # The channels, which are not indexed, come last: (B, H, W, C).
-    return padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
-
-
-def one_hot(labels: Int64[Tensor, "batch"], num_classes: int, smoothing: float = 0.0) -> Targets:
-    """Labels as probabilities; smoothing shares so much of each among all classes (Szegedy et al. 2016, section 7)."""
-    return F.one_hot(labels, num_classes).float() * (1 - smoothing) + smoothing / num_classes
-
-
-def mixup(
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int64[Tensor, "batch"],
-    lam: float,
-    permutation: Int64[Tensor, "batch"],
-    num_classes: int,
-) -> tuple[Float[Tensor, "batch channels height width"], Targets]:
-    """Blend each image with another, and their labels likewise (Zhang et al. 2018, *mixup*, section 2).
-
-    Args:
-        images: (B, C, H, W), floats.
-        labels: (B,), class indices.
-        lam: λ, the share of the image itself, 0 … 1.
-        permutation: (B,), which image each is blended with.
-        num_classes: the length of a target.
-
-    Returns:
-        λ·images + (1-λ)·images[permutation], and the targets (B, num_classes) mixed the same way.
-    """
-    targets = one_hot(labels, num_classes)
-    return lam * images + (1 - lam) * images[permutation], lam * targets + (1 - lam) * targets[permutation]
 
 
 def cutmix(

@@ -20,15 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vit_course.paths import StorageError
+
 CHUNK = 1 << 16
 
 
 class DownloadError(RuntimeError):
     """No host gave the file. The message lists each host and why."""
-
-
-class StorageError(OSError):
-    """The file cannot be kept on this machine. The message says what to do about it."""
 
 
 class _HostError(Exception):

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import nn
 
-from vit_course import initialisation, profiles
-from vit_course.muon import Muon
+from vit_course import profiles
+from vit_course.training import initialisation
 from vit_course.vit import ViT
 
 
@@ -138,31 +137,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_plain(part) for part in value)
     return value.item() if hasattr(value, "item") else value
-
-
-def optimizer_for(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimizer, with its groups: Muon's matrices, other weights, and what does not decay."""
-    muon, stacked, weights, rest = [], [], [], []
-    for name, parameter in model.named_parameters():
-        if parameter.ndim < 2 or name in ("cls_token", "positions.positions"):
-            rest.append(parameter)
-        elif recipe.optimizer == "muon" and name.startswith("encoder.") and parameter.ndim == 2:
-            (stacked if name.endswith("qkv.weight") else muon).append(parameter)
-        else:
-            weights.append(parameter)
-    groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay, "peak_lr": recipe.lr},
-        {"params": rest, "weight_decay": 0.0, "peak_lr": recipe.lr},
-    ]
-    options = {"lr": recipe.lr, "betas": recipe.betas}
-    if recipe.optimizer == "sgd":
-        options = {"lr": recipe.lr, "momentum": recipe.betas[0]}
-    if recipe.optimizer == "muon":
-        inner = {"muon": True, "weight_decay": recipe.weight_decay, "peak_lr": recipe.muon_lr}
-        groups += [{"params": muon, **inner}, {"params": stacked, "stacked": 3, **inner}]
-        return Muon([group for group in groups if group["params"]], **options)
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer]
-    return kind([group for group in groups if group["params"]], **options)
 
 
 # What gave most in little time (benchmarks/ideas.md); padding, width and depth are each recipe's own.

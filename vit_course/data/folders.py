@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vit_course.download import alone
+from vit_course.data.download import alone
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 

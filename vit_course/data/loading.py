@@ -19,9 +19,10 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from vit_course import paths, synthetic
-from vit_course.download import DownloadError, Remote, fetch, md5_of
-from vit_course.image_folders import decoded, mixed_order, read_tree
+from vit_course import paths
+from vit_course.data import synthetic
+from vit_course.data.download import DownloadError, Remote, fetch, md5_of
+from vit_course.data.folders import decoded, mixed_order, read_tree
 
 # The order of the original, which every source follows here.
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -5,8 +5,8 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from vit_course.attention import MultiHeadSelfAttention
-from vit_course.augmentation import to_floats
 from vit_course.embeddings import PatchEmbedding
+from vit_course.images import to_floats
 from vit_course.patches import patchify
 
 

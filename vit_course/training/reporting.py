@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vit_course import profiles
-from vit_course.recipes import Recipe, expected_of
+from vit_course.training.recipes import Recipe, expected_of
 
 
 class Run(Protocol):

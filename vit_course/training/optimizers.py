@@ -1,14 +1,38 @@
-"""Muon: momentum, made orthogonal, for the weight matrices inside a network; AdamW for all else.
-
-Source: Jordan et al. 2024, *Muon: An optimizer for hidden layers in neural networks*.
-"""
+"""The optimizer of a recipe; and Muon, which PyTorch has only since 2.9, and not for layers that are several in one."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from vit_course.training.recipes import Recipe
+
+
+def optimizer_for(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer, with its groups: Muon's matrices, other weights, and what does not decay."""
+    muon, stacked, weights, rest = [], [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2 or name in ("cls_token", "positions.positions"):
+            rest.append(parameter)
+        elif recipe.optimizer == "muon" and name.startswith("encoder.") and parameter.ndim == 2:
+            (stacked if name.endswith("qkv.weight") else muon).append(parameter)
+        else:
+            weights.append(parameter)
+    groups = [
+        {"params": weights, "weight_decay": recipe.weight_decay, "peak_lr": recipe.lr},
+        {"params": rest, "weight_decay": 0.0, "peak_lr": recipe.lr},
+    ]
+    options = {"lr": recipe.lr, "betas": recipe.betas}
+    if recipe.optimizer == "sgd":
+        options = {"lr": recipe.lr, "momentum": recipe.betas[0]}
+    if recipe.optimizer == "muon":
+        inner = {"muon": True, "weight_decay": recipe.weight_decay, "peak_lr": recipe.muon_lr}
+        groups += [{"params": muon, **inner}, {"params": stacked, "stacked": 3, **inner}]
+        return Muon([group for group in groups if group["params"]], **options)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer]
+    return kind([group for group in groups if group["params"]], **options)
 
 
 def orthogonalised(
@@ -30,6 +54,10 @@ def orthogonalised(
 
 class Muon(torch.optim.AdamW):
     """AdamW whose parameter groups may ask for Muon with `"muon": True`.
+
+    Muon is momentum, made orthogonal: for the matrices inside a network.
+
+    Source: Jordan et al. 2024, *Muon: An optimizer for hidden layers in neural networks*.
 
     Args:
         groups: dicts as for any optimizer. Those with `"muon": True` hold matrices, or weights that are several square
