@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,83 +135,85 @@ def universal_mistakes(
         layouts: the cases hand over non-contiguous tensors.
         tensors: the result is a tensor and so are arguments.
     """
-
-    def changes_input(run: Callable, *arguments: Any) -> Any:
-        result = run(*[a.clone() if isinstance(a, Tensor) else a for a in arguments])
-        for argument in arguments:
-            if isinstance(argument, Tensor):
-                argument.add_(1)
-        return result
-
-    def views(run: Callable, *arguments: Any) -> Any:
-        return run(*[a.view(-1).view(a.shape) if isinstance(a, Tensor) else a for a in arguments])
-
-    wrappers: dict[str, tuple[bool, Callable, str]] = {
-        "returns-none": (
-            True,
-            lambda run, *arguments: _nothing(run(*arguments)),
-            "Your code runs, but gives back `None`. The result is computed and then lost: end with `return …`.",
-        ),
-        "prints-instead": (
-            True,
-            lambda run, *arguments: print(run(*arguments)),
-            "Your code prints something and gives back `None`. Printing only shows; end with `return …`.",
-        ),
-        "returns-tuple": (
-            True,
-            lambda run, *arguments: (run(*arguments),),
-            "Your code gives back a tuple. Return the one result alone; look for a comma in the `return` line.",
-        ),
-        "returns-numpy": (
-            tensors,
-            lambda run, *arguments: run(*arguments).detach().numpy(),
-            "Your code gives back a numpy array. Stay with torch tensors from beginning to end: numpy cuts the "
-            "gradient off and knows no GPU.",
-        ),
-        "changes-input": (
-            tensors,
-            changes_input,
-            "The result is right, but your code also changes what it was given. Whoever called it still needs the "
-            "original. Avoid in-place operations on arguments: `x = x + 1` instead of `x += 1`.",
-        ),
-        "detaches": (
-            gradients,
-            lambda run, *arguments: run(*arguments).detach(),
-            "The numbers are right, but no gradient flows back through them, so nothing before this could ever learn. "
-            "Look for `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(…)` or a detour through numpy.",
-        ),
-        "loses-dtype": (
-            dtypes,
-            lambda run, *arguments: run(*arguments).float(),
-            "The numbers are right, but always come back as float32, whatever dtype went in. Keep the dtype of the "
-            "input: no `.float()`, and give new tensors `dtype=x.dtype`.",
-        ),
-        "needs-contiguous": (
-            layouts,
-            views,
-            "Your code works until it meets a tensor that is not contiguous in memory (a transposed or sliced one). "
-            "`.view` cannot handle those; `.reshape` or `rearrange` can.",
-        ),
-    }
-    mistakes = {
-        slug: Mistake(_wrap(reference, around), text) for slug, (fits, around, text) in wrappers.items() if fits
-    }
-    if gradients:
-
-        def without_gradients(run: Callable, *arguments: Any) -> Any:
-            with torch.no_grad():
-                return run(*arguments)
-
-        variant = _wrap(reference, without_gradients)
-        mistakes["detaches"] = dataclasses.replace(mistakes["detaches"], variants=(variant,))
-    if tensors:
-        pair = _wrap(reference, lambda run, *arguments: (run(*arguments), None))
-        mistakes["returns-tuple"] = dataclasses.replace(mistakes["returns-tuple"], variants=(pair,))
+    fits = {"": True, "gradients": gradients, "dtypes": dtypes, "layouts": layouts, "tensors": tensors}
+    mistakes = {}
+    for slug, (needs, ways, message) in _UNIVERSAL.items():
+        if fits[needs]:
+            ways = ways if tensors else ways[:1]  # where numbers are asked for, a pair of them is a mistake of its own
+            first, *others = [_wrap(reference, way) for way in ways]
+            mistakes[slug] = Mistake(first, message, variants=tuple(others))
     return mistakes
+
+
+def _without_gradients(run: Callable, *arguments: Any) -> Any:
+    with torch.no_grad():
+        return run(*arguments)
+
+
+def _changing_input(run: Callable, *arguments: Any) -> Any:
+    result = run(*[a.clone() if isinstance(a, Tensor) else a for a in arguments])
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            argument.add_(1)
+    return result
+
+
+def _viewing(run: Callable, *arguments: Any) -> Any:
+    return run(*[a.view(-1).view(a.shape) if isinstance(a, Tensor) else a for a in arguments])
 
 
 def _nothing(_: Any) -> None:
     return None
+
+
+# By slug: what an exercise must ask for, or "" if the mistake fits all; ways to make it; what to say of it.
+_UNIVERSAL: dict[str, tuple[str, tuple[Callable, ...], str]] = {
+    "returns-none": (
+        "",
+        (lambda run, *arguments: _nothing(run(*arguments)),),
+        "Your code runs, but gives back `None`. The result is computed and then lost: end with `return …`.",
+    ),
+    "prints-instead": (
+        "",
+        (lambda run, *arguments: print(run(*arguments)),),
+        "Your code prints something and gives back `None`. Printing only shows; end with `return …`.",
+    ),
+    "returns-tuple": (
+        "",
+        (lambda run, *arguments: (run(*arguments),), lambda run, *arguments: (run(*arguments), None)),
+        "Your code gives back a tuple. Return the one result alone; look for a comma in the `return` line.",
+    ),
+    "returns-numpy": (
+        "tensors",
+        (lambda run, *arguments: run(*arguments).detach().numpy(),),
+        "Your code gives back a numpy array. Stay with torch tensors from beginning to end: numpy cuts the "
+        "gradient off and knows no GPU.",
+    ),
+    "changes-input": (
+        "tensors",
+        (_changing_input,),
+        "The result is right, but your code also changes what it was given. Whoever called it still needs the "
+        "original. Avoid in-place operations on arguments: `x = x + 1` instead of `x += 1`.",
+    ),
+    "detaches": (
+        "gradients",
+        (lambda run, *arguments: run(*arguments).detach(), _without_gradients),
+        "The numbers are right, but no gradient flows back through them, so nothing before this could ever learn. "
+        "Look for `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(…)` or a detour through numpy.",
+    ),
+    "loses-dtype": (
+        "dtypes",
+        (lambda run, *arguments: run(*arguments).float(),),
+        "The numbers are right, but always come back as float32, whatever dtype went in. Keep the dtype of the "
+        "input: no `.float()`, and give new tensors `dtype=x.dtype`.",
+    ),
+    "needs-contiguous": (
+        "layouts",
+        (_viewing,),
+        "Your code works until it meets a tensor that is not contiguous in memory (a transposed or sliced one). "
+        "`.view` cannot handle those; `.reshape` or `rearrange` can.",
+    ),
+}
 
 
 def _wrap(reference: Callable, around: Callable) -> Callable:
