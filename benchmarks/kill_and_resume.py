@@ -2,8 +2,8 @@
 
     python benchmarks/kill_and_resume.py
 
-A process trains on the built-in images with everything switched on that is random or kept in a checkpoint. It is killed
-up to a second after its first new checkpoint, every fifth time up to a second after its start, until that has happened
+A process trains on the built-in images with everything switched on that is random or kept in a snapshot. It is killed
+up to a second after its first new snapshot, every fifth time up to a second after its start, until that has happened
 often enough; then it may finish. Its weights and losses are compared bit for bit with those of a run that nobody
 disturbed. The result goes into benchmarks/README.md. (`tests/test_training_killed.py` is the short form.)
 """
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
             process.join()
             kills, early = kills + (not starting), early + starting
             left = len([*folder.glob(".step-*")])
-            print(f"kill {kills + early}: newest checkpoint {newest(folder)}, half-written files {left}", flush=True)
+            print(f"kill {kills + early}: newest snapshot {newest(folder)}, half-written files {left}", flush=True)
         resumed = run(temporary)
     weights = zip(undisturbed.model.state_dict().values(), resumed.model.state_dict().values(), strict=True)
     same = all(torch.equal(a, b) for a, b in weights) and undisturbed.losses == resumed.losses

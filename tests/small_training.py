@@ -12,7 +12,7 @@ from vit_course.training import Recipe, Trained
 from vit_course.training.reporting import Report
 
 SMALL = Recipe(dim=16, depth=1, heads=2, mlp_dim=32, batch_size=32, epochs=3, lr=3e-3, precision="float32")
-# Everything that leaves a trace in a checkpoint or draws random numbers.
+# Everything that leaves a trace in a snapshot or draws random numbers.
 FULL = replace(
     SMALL, sizes=(16, 24, 32), ema=0.9, dropout=0.1, mixup=0.2, cutmix=1.0, label_smoothing=0.1, weight_decay=0.1
 )

@@ -326,7 +326,7 @@ def test_a_model_that_does_not_fit_is_said():
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
-def test_a_loss_that_is_no_number_is_said_and_checkpoints_stay(tmp_path, optimizer):
+def test_a_loss_that_is_no_number_is_said_and_snapshots_stay(tmp_path, optimizer):
     recipe = replace(SMALL, optimizer=optimizer, lr=1e30, muon_lr=1e30, clip=0, warmup=0.5)
     with pytest.raises(
         TrainingError, match=r"the loss is no number any more \(step \d+ of 24\)\. Take a lower learning"
@@ -414,7 +414,7 @@ def test_a_full_disk_stops_no_training(tmp_path, monkeypatch):
     trained = run(FULL, folder=tmp_path / "run", save_seconds=0, report=report, evaluations=STEPS)
     assert trained.steps == STEPS
     assert len(report.notices) == STEPS - 5
-    assert "No checkpoint at step 6: no space left to write" in report.notices[0]
+    assert "No snapshot at step 6: no space left to write" in report.notices[0]
     left = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert [name[:13] for name in left] == ["step-00000004", "step-00000005"]
     monkeypatch.undo()
@@ -433,7 +433,7 @@ def spoil_bit(path):
 
 @pytest.mark.parametrize("spoil", [spoil_half, spoil_bit, lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("how_many", [1, 2])
-def test_damaged_checkpoints_are_left_aside(tmp_path, spoil, how_many):
+def test_damaged_snapshots_are_left_aside(tmp_path, spoil, how_many):
     whole = run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS)
     for path in Snapshots(tmp_path).paths()[:how_many]:
         spoil(path)
@@ -444,7 +444,7 @@ def test_damaged_checkpoints_are_left_aside(tmp_path, spoil, how_many):
     assert ("Going on from" in report.notices[-1]) is (how_many == 1)
 
 
-def test_damaged_checkpoints_do_not_push_out_the_new_ones(tmp_path):
+def test_damaged_snapshots_do_not_push_out_the_new_ones(tmp_path):
     whole = run(FULL, folder=tmp_path, save_seconds=0, evaluations=STEPS)
     damaged = Snapshots(tmp_path).paths()
     for path in damaged:
@@ -466,7 +466,7 @@ def test_damaged_checkpoints_do_not_push_out_the_new_ones(tmp_path):
         ({"dim": 32, "depth": 2}, "depth was 1 and is 2; dim was 16 and is 32"),
     ],
 )
-def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, change, said):
+def test_a_snapshot_of_another_recipe_is_refused(tmp_path, change, said):
     run(folder=tmp_path)
     with pytest.raises(TrainingError, match="holds another run: minutes was None and is 5"):
         run(folder=tmp_path, minutes=5)
@@ -476,7 +476,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, change, said):
     assert sorted(tmp_path.iterdir()) == kept
 
 
-def test_a_checkpoint_of_other_images_or_another_model_is_refused(tmp_path):
+def test_a_snapshot_of_other_images_or_another_model_is_refused(tmp_path):
     run(folder=tmp_path)
     with pytest.raises(TrainingError, match="the images are not the same"):
         train(SMALL, load_images("where", limit=256), folder=tmp_path, report=Report(), device="cpu")

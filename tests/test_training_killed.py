@@ -22,7 +22,7 @@ OPTIMIZERS = ("adamw", "muon")
 
 
 def run(recipe: Recipe, folder: Path, report: Report | None = None, **options) -> Trained:
-    """With a checkpoint after every step, unless it is told otherwise."""
+    """With a snapshot after every step, unless it is told otherwise."""
     options = {"evaluations": STEPS, "save_seconds": 0, "report": report or Report(), **options}
     return train(recipe, images(), images("test"), folder=folder, **options)
 
@@ -61,7 +61,7 @@ def count_calls(recipe: Recipe, folder: Path) -> None:
 
 
 def die_while_writing(step: int, recipe: Recipe, folder: Path) -> None:
-    """Train, and be killed when half of the checkpoint of a step is on the disk."""
+    """Train, and be killed when half of the snapshot of a step is on the disk."""
     written = 0
 
     def half(file: int) -> None:
@@ -133,14 +133,14 @@ def newest_step(folder: Path) -> int:
     return int(found[0].name.split(".")[0].removeprefix("step-")) if found else 0
 
 
-def test_killed_before_the_first_checkpoint(undisturbed, tmp_path):
+def test_killed_before_the_first_snapshot(undisturbed, tmp_path):
     assert in_another_process(die_while_writing, 1, undisturbed.recipe, tmp_path) in KILLED
     assert not Snapshots(tmp_path).paths()
     assert not assert_ends_alike(undisturbed, tmp_path).notices
 
 
 @pytest.mark.parametrize("step", [9, STEPS])
-def test_killed_while_writing_a_checkpoint(undisturbed, tmp_path, step):
+def test_killed_while_writing_a_snapshot(undisturbed, tmp_path, step):
     assert in_another_process(die_while_writing, step, undisturbed.recipe, tmp_path) in KILLED
     left = [path for path in tmp_path.iterdir() if path not in Snapshots(tmp_path).paths()]
     assert len(left) == 1, "the half-written file"
@@ -160,7 +160,7 @@ def test_finished_runs_are_not_trained_again(undisturbed, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot send itself these signals on Windows")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_told_to_stop_it_finishes_the_step_and_writes_a_checkpoint(undisturbed, tmp_path, number):
+def test_told_to_stop_it_finishes_the_step_and_writes_a_snapshot(undisturbed, tmp_path, number):
     assert in_another_process(be_told_to_stop, number, 10, undisturbed.recipe, tmp_path) == 3
     assert [path.name[:13] for path in Snapshots(tmp_path).paths()] == ["step-00000010"]
     assert_ends_alike(undisturbed, tmp_path)

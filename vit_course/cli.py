@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train_.add_argument("recipe", nargs="?", help="what to do; --list shows them all")
     train_.add_argument("--list", action="store_true", help="show the recipes and end")
     train_.add_argument("--data", help='"cifar10", "shapes", or a folder with train/<class>/ and test/<class>/')
-    train_.add_argument("--out", type=Path, help="folder for checkpoints and weights (default: runs/RECIPE)")
+    train_.add_argument("--out", type=Path, help="folder for snapshots and weights (default: runs/RECIPE)")
     train_.add_argument(
         "--minutes", type=float, help="as many steps as fit into this time on this machine; evaluations come on top"
     )

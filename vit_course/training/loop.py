@@ -128,7 +128,7 @@ def _resume(run: Run, snapshots: Snapshots, report: Report) -> bool:
         # Another machine may not see the folder.
         state = run.processes.agreed(None if run.processes.rank else snapshots.read(path))
         if state is None:
-            report.notice(f"{path} is damaged and left aside; an earlier checkpoint is used if there is one.")
+            report.notice(f"{path} is damaged and left aside; an earlier snapshot is used if there is one.")
             continue
         try:
             run.load_state_dict(state)
@@ -218,7 +218,7 @@ def _to_the_end(
         started += time.monotonic() - pause
         if stop:
             if snapshots:
-                report.notice(f"Stopped at step {run.step}. The same call goes on from the last checkpoint.")
+                report.notice(f"Stopped at step {run.step}. The same call goes on from the last snapshot.")
             raise KeyboardInterrupt
 
 
@@ -237,7 +237,7 @@ def _save(run: Run, snapshots: Snapshots, report: Report) -> None:
     try:
         snapshots.save(run.step, run.state_dict())
     except StorageError as error:  # no reason to throw away the work of an hour
-        report.notice(f"No checkpoint at step {run.step}: {error} Training goes on.")
+        report.notice(f"No snapshot at step {run.step}: {error} Training goes on.")
 
 
 def _memory_for_batches(run: Run) -> AbstractContextManager[None]:

@@ -75,7 +75,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # NumPy's numbers would make checkpoints that cannot be read
+        for field in dataclasses.fields(self):  # NumPy's numbers would make snapshots that cannot be read
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         for name, value, allowed in (
             ("init", self.init, ("torch", "fan_in", "mimetic")),
