@@ -15,13 +15,19 @@ SETUP = @command -v "$(or $(PYTHON),python3)" >/dev/null || { \
 	echo "There is no $(or $(PYTHON),python3) here. Install Python 3.10 or newer, or name yours: PYTHON=/path/to/python make $@" >&2; exit 1; }; \
 	"$(or $(PYTHON),python3)" scripts/setup.py $(if $(PYTHON),--chosen-python) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND))
 
-.PHONY: lab test setup course notebooks lint help
+# The oldest PyTorch that the course is for, in an environment of its own.
+OLD := build/old-torch
+OLD_TORCH := "torch==2.4.*" "torchvision==0.19.*"
+
+.PHONY: lab test test-all test-old-torch setup course solutions notebooks lint help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make lab        open the course in JupyterLab (your copies are in work/)"
-	@echo "make test       run every test, without the network"
+	@echo "make test       run the tests, without the network"
+	@echo "make test-all   those that are slow by nature as well, then again with the oldest PyTorch"
 	@echo "make setup      only install"
+	@echo "make solutions  run every solution notebook and save it with its figures, then make notebooks"
 	@echo "make course     run every solution notebook and write build/course/index.html"
 	@echo "make notebooks  write notebooks/ from solutions/"
 	@echo "make lint       check the code's style and the notebooks"
@@ -36,6 +42,22 @@ setup:
 test:
 	$(SETUP) --extra dev --quiet
 	VIT_COURSE_OFFLINE=1 $(RUN) -m pytest -n auto --maxprocesses 4 $(TEST)
+
+test-all:
+	$(SETUP) --extra dev --quiet
+	VIT_COURSE_OFFLINE=1 $(RUN) -m pytest -n auto --maxprocesses 4 -m "" $(TEST)
+	$(MAKE) test-old-torch
+
+test-old-torch:
+	$(SETUP) --extra dev --quiet
+	test -x $(OLD)/bin/python || $(RUN) -m uv venv --quiet --python $(RUN) $(OLD)
+	$(RUN) -m uv pip install --quiet --python $(OLD)/bin/python -e ".[dev]" $(OLD_TORCH)
+	VIT_COURSE_OFFLINE=1 $(OLD)/bin/python -m pytest -n auto --maxprocesses 4 $(TEST)
+
+solutions:
+	$(SETUP) --extra dev --quiet
+	$(RUN) -m vit_course.authoring execute
+	$(RUN) -m vit_course.authoring notebooks
 
 course:
 	$(SETUP) --extra dev --quiet

@@ -19,6 +19,7 @@ def importable(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
+@pytest.mark.slow  # a process for each library and each mode
 def test_quick_run_writes_tables_and_names_what_is_missing(tmp_path):
     for peer in PEERS:  # the same on every machine: none of them can be imported
         (tmp_path / f"{peer}.py").write_text(f"raise ImportError('no {peer} on purpose')")

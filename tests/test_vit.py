@@ -362,7 +362,7 @@ def test_exported_model_gives_the_same():
     assert torch.allclose(exported(images(seed=3)), model(images(seed=3)), atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_model_gives_the_same(backend):
     if backend == "inductor" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         pytest.skip("no C++ compiler, which torch.compile's own backend needs")
