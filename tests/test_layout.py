@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Each may import what stands before it, and nothing else. A module that is not here has no place in the house yet.
 ORDER = [
     *("paths", "profiles"),
-    *("images", "patches", "embeddings", "attention", "encoder", "vit", "finetuning", "inspection"),
+    *("images", "patches", "embeddings", "attention", "encoder", "vit", "parts", "finetuning", "inspection"),
     *("data", "plots", "training", "checkpoints", "experiments", "training.command"),
     *("checks", "authoring", "doctor", "cli"),
 ]

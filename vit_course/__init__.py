@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "check": "checks",
     "hint": "checks",
+    "mine": "checks",
     "progress": "checks",
     "solution": "checks",
     "to_channels_first": "images",
@@ -30,6 +31,7 @@ _EXPORTS = {
     "FeedForward": "encoder",
     "EncoderBlock": "encoder",
     "Encoder": "encoder",
+    "with_parts": "parts",
     "ViT": "vit",
     "count_parameters": "vit",
     "convert_torchvision_weights": "vit",

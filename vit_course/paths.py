@@ -5,6 +5,8 @@ import errno
 import os
 from pathlib import Path
 
+DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it
+
 
 class StorageError(OSError):
     """A file cannot be kept on this machine. The message says what to do about it."""
@@ -13,9 +15,20 @@ class StorageError(OSError):
 def home() -> Path:
     """The course's own folder: `$VIT_COURSE_HOME`, else `~/.vit_course`.
 
-    It holds `progress.json` and `data/` (downloaded images). The folder is not created here: whoever writes makes it.
+    It holds `progress.json`, with the answers that passed, and `data/` (downloaded images). The folder is not created
+    here: whoever writes makes it.
     """
     return Path(os.environ.get("VIT_COURSE_HOME") or "~/.vit_course").expanduser()
+
+
+def personal() -> Path:
+    """Where progress and answers are kept: `home()`, or on Colab the learner's Drive where it is mounted.
+
+    A Colab machine is thrown away after some hours, and the next notebook gets another one.
+    """
+    if not os.environ.get("VIT_COURSE_HOME") and DRIVE.is_dir():
+        return DRIVE / "vit_course"
+    return home()
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,6 +1,6 @@
 """Checks that never pass wrong code, never fail right code, and say which mistake was made.
 
-In a notebook: `check`, `hint`, `solution`, `progress`. For tests and tools: `evaluate`, `exercises`.
+In a notebook: `check`, `hint`, `solution`, `progress`, `mine`. For tests and tools: `evaluate`, `exercises`.
 
 The names below are looked up when they are used: a grading worker imports `vit_course.checks.observers` and must get
 neither the reference model nor the catalogue of mistakes with it.
@@ -15,9 +15,10 @@ _EXPORTS = {
     "Mistake": "exercise",
     "Report": "judge",
     "check": "notebook",
-    "evaluate": "notebook",
+    "evaluate": "evaluation",
     "exercises": "catalogue",
     "hint": "notebook",
+    "mine": "answers",
     "progress": "record",
     "solution": "notebook",
 }

@@ -1,4 +1,4 @@
-"""How far a learner has come, kept in `progress.json` in the course's folder."""
+"""How far a learner has come, and the answers that passed: kept in `progress.json` in the course's folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vit_course.checks.catalogue import exercises
-from vit_course.paths import home
+from vit_course.paths import home, personal
+
+NAME = "progress.json"
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Progress:
     """The state of every exercise.
 
     Attributes:
-        entries: name → {"passed": bool, "attempts": int, "passed_at": ISO time or None}; only what was tried.
+        entries: name → {"passed": bool, "attempts": int, "passed_at": ISO time or None} and, where it could be kept,
+            "answer": its source; only what was tried.
         notice: what the learner should know about the file, or "".
     """
 
@@ -65,7 +68,7 @@ class Progress:
 
 def progress() -> Progress:
     """Every exercise of the course and how it stands."""
-    path = _path()
+    path = next((path for path in (_path(), home() / NAME) if path.exists()), _path())
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
@@ -82,8 +85,14 @@ def progress() -> Progress:
     return Progress(entries)
 
 
-def record(name: str, passed: bool) -> str:
-    """Note one attempt. Returns "" or, where it could not be kept, why; a full disk stops no lesson."""
+def record(name: str, passed: bool, answer: str | None = None) -> str:
+    """Note one attempt. Returns "" or, where it could not be kept, why; a full disk stops no lesson.
+
+    Args:
+        name: of the exercise.
+        passed: whether it did.
+        answer: the source of the answer that passed, to be kept; None leaves an earlier one.
+    """
     now = progress()
     entry = now.entries.get(name, {})
     attempts = entry.get("attempts", 0)
@@ -93,6 +102,8 @@ def record(name: str, passed: bool) -> str:
         "passed_at": entry.get("passed_at")
         or (datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds") if passed else None),
     }
+    if answer := answer or entry.get("answer"):
+        now.entries[name]["answer"] = answer
     try:
         _write(_path(), now.entries)
     except OSError as error:
@@ -101,7 +112,7 @@ def record(name: str, passed: bool) -> str:
 
 
 def _path() -> Path:
-    return home() / "progress.json"
+    return personal() / NAME
 
 
 def _write(path: Path, entries: dict) -> None:
