@@ -3,7 +3,6 @@
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,15 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "real_images" in getattr(item, "fixturenames", ()):
             item.add_marker("real_images")
-
-
-@pytest.fixture
-def closed_figures() -> Iterator[None]:
-    """No figure outlives its test: matplotlib keeps them all until they are closed."""
-    yield
-    from matplotlib import pyplot
-
-    pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from vit_course.authoring import NOTEBOOKS, SOLUTIONS
 from vit_course.authoring.running import run
 from vit_course.checks import check, exercises
 
-MARK = "# NBVAL_CHECK_OUTPUT"
+TAG = "nbval-check-output"
 LESSONS = sorted(path.name for path in SOLUTIONS.glob("*.ipynb"))
 assert LESSONS, f"no notebooks in {SOLUTIONS}"
 
@@ -36,7 +36,7 @@ def names(lesson):
 
 
 def nbval(notebook, folder, *, strict):
-    """No cell raises, and cells marked `# NBVAL_CHECK_OUTPUT` show what stands in the notebook."""
+    """No cell raises, and cells with the tag `nbval-check-output` show what stands in the notebook."""
     nbformat.write(notebook, folder / "lesson.ipynb")
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "-q", "-p", "no:cacheprovider"]
     # An empty configuration: the course's own would bring its plugins and its options.
@@ -60,7 +60,7 @@ def test_untouched_notebook_runs_to_its_end(lesson, tmp_path, monkeypatch):
     monkeypatch.setattr("vit_course.checks.notebook.show", cards.append)
     notebook, solved = nbformat.read(NOTEBOOKS / lesson, as_version=4), cells(SOLUTIONS / lesson)
     for cell in notebook.cells:
-        if cell.source.startswith(MARK):
+        if TAG in cell.metadata.get("tags", ()):
             cell.outputs, cell.execution_count = solved[cell.id].outputs, 1
     by_id = {cell.id: cell for cell in notebook.cells}
     for name in names(lesson):
@@ -71,7 +71,7 @@ def test_untouched_notebook_runs_to_its_end(lesson, tmp_path, monkeypatch):
         check(untouched, name=name)
         assert repr(cards[-1]).startswith(f"○ {name}: not attempted yet")
         cell = by_id[f"check-{name}"]
-        cell.source, cell.execution_count = f"{MARK}\n{cell.source}", 1
+        cell.metadata["tags"], cell.execution_count = [TAG], 1
         data = {"text/html": cards[-1]._repr_html_(), "text/plain": repr(cards[-1])}
         cell.outputs = [new_output("display_data", data=data)]
     nbval(notebook, tmp_path, strict=False)

@@ -7,8 +7,6 @@ import torch
 from vit_course.patches import patchify
 from vit_course.plots import projection
 
-pytestmark = pytest.mark.usefixtures("closed_figures")
-
 
 def drawn(axis):
     return np.asarray(axis.images[0].get_array())
@@ -42,7 +40,7 @@ def test_rows_that_hold_no_patches_are_named(rows):
 def test_responses_shows_image_templates_and_answers():
     templates = torch.cat([ROW, -ROW])
     maps = torch.stack([torch.arange(16.0).reshape(4, 4), torch.zeros(4, 4)])
-    figure = projection.responses(IMAGE, ["one", "other"], templates, maps, 2)
+    figure = projection.responses(IMAGE, ["one", "other"], templates, maps, 2).figure
     top, bottom = figure.axes[:3], figure.axes[3:6]
     assert [axis.get_title() for axis in top] == ["", "one", "other"]
     assert np.allclose(drawn(bottom[0]), IMAGE.permute(1, 2, 0))
@@ -63,7 +61,7 @@ def test_responses_names_counts_that_differ(names, maps):
 def test_rebuilt_has_a_row_for_each_way_and_ends_with_the_original(labels):
     dims = [1, 2]
     pictures = [IMAGE * 0, IMAGE * 0.5]
-    axes = projection.rebuilt(IMAGE, dims, [(label, pictures) for label in labels]).axes
+    axes = projection.rebuilt(IMAGE, dims, [(label, pictures) for label in labels]).figure.axes
     assert [axis.get_title() for axis in axes[:3]] == ["D = 1", "D = 2", "original"]
     for line, label in enumerate(labels):
         row = axes[3 * line : 3 * line + 3]
@@ -80,7 +78,7 @@ def test_rebuilt_names_the_row_that_lacks_an_image():
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_lost_draws_every_curve_in_percent_and_its_own_way(count):
     curves = [(f"curve {number}", [0.5, number / 10]) for number in range(count)]
-    axis = projection.lost([2, 48], curves).axes[0]
+    axis = projection.lost([2, 48], curves).figure.axes[0]
     assert [line.get_label() for line in axis.lines] == [label for label, _ in curves]
     for line, (_, shares) in zip(axis.lines, curves, strict=True):
         assert np.allclose(line.get_ydata(), [100 * share for share in shares])
@@ -96,7 +94,7 @@ def test_lost_does_not_drop_a_fourth_curve():
 
 def test_filters_fill_the_rows_and_leave_the_rest_empty():
     rows = patchify(torch.rand(1, 3, 2, 10, generator=torch.Generator().manual_seed(1)), 2)[0]  # 5 rows
-    figure = projection.filters(rows, 2, 3, "five rows")
+    figure = projection.filters(rows, 2, 3, "five rows").figure
     assert figure.get_suptitle() == "five rows"
     shown = [axis for axis in figure.axes if axis.images]
     assert len(figure.axes) == 6 and len(shown) == 5
@@ -106,7 +104,7 @@ def test_filters_fill_the_rows_and_leave_the_rest_empty():
 
 def test_axis_orders_writes_where_each_number_belongs():
     places = [(row, column, channel) for row in range(2) for column in range(2) for channel in range(3)]
-    figure = projection.axis_orders(2, [("pixel by pixel", places), ("backwards", places[::-1])])
+    figure = projection.axis_orders(2, [("pixel by pixel", places), ("backwards", places[::-1])]).figure
     words = [f"{'RGB'[channel]}\n{row},{column}" for row, column, channel in places]
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["pixel by pixel", "backwards"]
     assert [text.get_text() for text in figure.axes[0].texts] == words

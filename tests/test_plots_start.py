@@ -6,8 +6,6 @@ import torch
 
 from vit_course.plots import start
 
-pytestmark = pytest.mark.usefixtures("closed_figures")
-
 
 def words(axis):
     return [text.get_text() for text in axis.texts]
@@ -22,7 +20,7 @@ NUMBERED = torch.arange(12).reshape(2, 2, 3)
 
 
 def test_a_picture_moved_rightly_looks_as_it_was_stored():
-    axes = start.channels_first(STORED, STORED.permute(2, 0, 1)).axes
+    axes = start.channels_first(STORED, STORED.permute(2, 0, 1)).figure.axes
     assert len(axes) == 5
     assert np.allclose(drawn(axes[0]), STORED)
     assert np.allclose(drawn(axes[1]), STORED)
@@ -30,7 +28,7 @@ def test_a_picture_moved_rightly_looks_as_it_was_stored():
 
 def test_a_picture_moved_wrongly_shows_it():
     moved = STORED.reshape(3, 4, 6)
-    axes = start.channels_first(STORED, moved).axes
+    axes = start.channels_first(STORED, moved).figure.axes
     assert np.allclose(drawn(axes[0]), STORED)
     assert not np.allclose(drawn(axes[1]), STORED)
     for channel in range(3):
@@ -47,14 +45,14 @@ def test_channels_first_names_a_wrong_shape(stored, moved):
 
 
 def test_number_origins_says_which_number_went_where():
-    memory, came, belongs = start.number_origins(NUMBERED, NUMBERED.reshape(3, 2, 2)).axes
+    memory, came, belongs = start.number_origins(NUMBERED, NUMBERED.reshape(3, 2, 2)).figure.axes
     assert words(memory) == [f"{c}\n{r},{k}" for r in range(2) for k in range(2) for c in "RGB"]
     assert words(came) == words(memory)  # `reshape` keeps them in their order
     assert words(belongs) == [f"{c}\n{r},{k}" for c in "RGB" for r in range(2) for k in range(2)]
 
 
 def test_number_origins_of_the_right_answer():
-    _, came, belongs = start.number_origins(NUMBERED, NUMBERED.permute(2, 0, 1)).axes
+    _, came, belongs = start.number_origins(NUMBERED, NUMBERED.permute(2, 0, 1)).figure.axes
     assert words(came) == words(belongs)
 
 
@@ -75,7 +73,7 @@ def test_number_origins_needs_the_numbered_picture(stored, moved):
 def test_bracket_order_shows_what_einops_does():
     from einops import rearrange
 
-    figure = start.bracket_order(6, 2)
+    figure = start.bracket_order(6, 2).figure
     for axis, pattern in zip(figure.axes, ("(block k) -> block k", "(k block) -> block k"), strict=True):
         assert axis.get_title(loc="left") == f'"{pattern}", k=2'
         blocks = rearrange(torch.arange(6), pattern, k=2).tolist()

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearOutput, ClearSolutions
 from traitlets.config import Config
 
-from vit_course.authoring.published import bring_in_step
+from vit_course.authoring.published import SETUP_ID, SETUP_METADATA, bring_in_step
 
 STUB = "raise NotImplementedError  # your code here, in place of this line"
 # nbgrader's note of who owns a cell is kept, so that instructors can hand out either folder.
@@ -45,7 +45,8 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT_METADATA})
+        kept = KEPT_METADATA | SETUP_METADATA.keys() if cell.id == SETUP_ID else KEPT_METADATA
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in kept})
         # What nbgrader counts anew on each machine.
         cell.metadata.get("nbgrader", {}).pop("checksum", None)
     return notebook

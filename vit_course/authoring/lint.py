@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import html
+import inspect
+import itertools
 import re
 import urllib.parse
 from collections import Counter
@@ -12,8 +15,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from vit_course import plots
 from vit_course.authoring.generate import as_text, learners_notebook
-from vit_course.authoring.published import SETUP_ID, setup_source
+from vit_course.authoring.published import SETUP_ID, SETUP_METADATA, setup_source
 from vit_course.authoring.running import WIDGET_STATE, WIDGET_VIEW
 from vit_course.checks import exercises
 
@@ -21,6 +25,7 @@ LARGEST = 1_500_000  # bytes of an executed notebook
 FEWEST_WORDS, MOST_WORDS = 1500, 3500
 FEWEST_WORDS_OF = {"00": 1200, "03": 1200}  # the short lessons
 FEWEST_FIGURES = 3
+LONGEST_IN_A_FIGURE = 40  # characters; a longer text in the call of a figure tells what is to be seen
 READABLE_ID = re.compile(r"[a-z][a-z0-9]*([-_][A-Za-z0-9_]+)*")
 AUTOMATIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f-]+)?")
 TEXTS = ("README.md", "CONTRIBUTING.md")
@@ -107,11 +112,54 @@ def missing_alt_texts(notebook: NotebookNode) -> list[str]:
         for kind in output.get("data", {}):
             alt = output.get("metadata", {}).get(kind, {})
             if kind.startswith("image/") and not (isinstance(alt, dict) and str(alt.get("alt", "")).strip()):
-                found.append(f"a figure of cell {cell.id} has no alt text; show it with `plots.show(figure, alt=…)`")
+                found.append(
+                    f"a figure of cell {cell.id} has no alt text; draw it with a function of `vit_course.plots`"
+                )
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and re.search(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")", cell.source):
             found.append(f"a picture in cell {cell.id} has no alt text")
     return found
+
+
+def telling_figures(notebook: NotebookNode) -> list[str]:
+    """What a figure shows is not said in the cell that draws it: learners may be asked to predict it."""
+    found = []
+    for cell in _code(notebook):
+        for call in _figure_calls(cell.source):
+            name = f"plots.{call.func.attr}"
+            if any(keyword.arg == "alt" for keyword in call.keywords):
+                found.append(f"cell {cell.id} gives {name} an alt text; it writes its own")
+            rest = [part for part in (*call.args, *call.keywords) if not _is_title(part, call)]
+            texts = (node.value for part in rest for node in ast.walk(part) if isinstance(node, ast.Constant))
+            if any(isinstance(text, str) and len(text) > LONGEST_IN_A_FIGURE for text in texts):
+                found.append(f"cell {cell.id} gives {name} a text of over {LONGEST_IN_A_FIGURE} characters")
+    return found
+
+
+def _figure_calls(source: str) -> list[ast.Call]:
+    """The calls of `plots.<function>` in a cell."""
+    plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
+    calls = [node for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.Call)]
+    return [call for call in calls if re.fullmatch(r"plots\.\w+", ast.unparse(call.func))]
+
+
+def _is_title(part: ast.expr | ast.keyword, call: ast.Call) -> bool:
+    """Whether this part of a figure call is its title or its titles, by position or by name."""
+    function = getattr(plots, call.func.attr, None)
+    plain = itertools.takewhile(lambda argument: not isinstance(argument, ast.Starred), call.args)
+    try:
+        bound = inspect.signature(function).bind_partial(*plain, **{k.arg: k for k in call.keywords if k.arg})
+    except TypeError:  # no such function, or it would not take this call
+        return False
+    return any(part is bound.arguments.get(name) for name in ("title", "titles"))
+
+
+def comments_for_tests(notebook: NotebookNode) -> list[str]:
+    return [
+        f"cell {cell.id} has a comment for nbval; give the cell the tag `nbval-check-output` instead"
+        for cell in _code(notebook)
+        if re.search(r"^\s*#\s*NBVAL_", cell.source, re.MULTILINE)
+    ]
 
 
 def wrong_kernel(notebook: NotebookNode) -> list[str]:
@@ -121,7 +169,8 @@ def wrong_kernel(notebook: NotebookNode) -> list[str]:
 
 def wrong_setup(notebook: NotebookNode) -> list[str]:
     first = next(iter(_code(notebook)), None)
-    if first is not None and first.id == SETUP_ID and first.source == setup_source():
+    generated = (SETUP_ID, setup_source(), SETUP_METADATA)
+    if first is not None and (first.id, first.source, first.metadata) == generated:
         return []
     return ["the first code cell is not the generated set-up cell; run `make notebooks`"]
 
@@ -185,6 +234,8 @@ SOLUTION_LINTS: tuple[Callable[[NotebookNode], list[str]], ...] = (
     not_executed,
     bad_outputs,
     missing_alt_texts,
+    telling_figures,
+    comments_for_tests,
     wrong_kernel,
     wrong_setup,
     unbalanced_solutions,

@@ -6,27 +6,30 @@ Colab the set-up cell says so instead of trying to install from nowhere.
 
 from __future__ import annotations
 
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 REPOSITORY = ""  # "owner/name" on GitHub
 REF = "main"
 
 SETUP_ID, BADGE_ID = "setup", "colab"
+# The set-up is no part of the lesson, so its code is folded: on Colab, which shows the title, and in JupyterLab.
+SETUP_METADATA = {"cellView": "form", "jupyter": {"source_hidden": True}}
 
 _SETUP = """\
-# Set-up: {what}
+# @title Set-up: {what}
 import importlib.util
 import sys
 
 if importlib.util.find_spec("vit_course") is None:
     if "google.colab" not in sys.modules:
-        raise ModuleNotFoundError("The course is not installed in this Python. Use `make lab`, or see README.md.")
+        raise ModuleNotFoundError("The course is not installed; README.md says how.")
     {install}"""
 _INSTALL = '%pip install -q "vit-course @ git+https://github.com/{repository}@{ref}"'
-_UNPUBLISHED = (
-    'raise RuntimeError("This copy of the course is not published, so Colab cannot fetch it. See README.md.")'
-)
+_UNPUBLISHED = """\
+raise RuntimeError(
+        "This copy is not published, so Colab cannot fetch it. See README.md."
+    )"""
 
 
 def setup_source(repository: str = REPOSITORY, ref: str = REF) -> str:
@@ -36,9 +39,9 @@ def setup_source(repository: str = REPOSITORY, ref: str = REF) -> str:
     for lower bounds only.
     """
     if not repository:
-        return _SETUP.format(what="is the course installed? If not, this says what to do.", install=_UNPUBLISHED)
-    what = "on Colab this installs the course; elsewhere it only looks whether the course is there."
-    return _SETUP.format(what=what, install=_INSTALL.format(repository=repository, ref=ref))
+        return _SETUP.format(what="is the course installed?", install=_UNPUBLISHED)
+    install = _INSTALL.format(repository=repository, ref=ref)
+    return _SETUP.format(what="is the course installed? On Colab, this installs it", install=install)
 
 
 def badge(notebook: str, repository: str = REPOSITORY, ref: str = REF) -> str:
@@ -63,6 +66,7 @@ def bring_in_step(notebook: NotebookNode, name: str, repository: str = REPOSITOR
         first_code = next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"), len(notebook.cells))
         notebook.cells.insert(first_code, setup)
     setup.source = setup_source(repository, ref)
+    setup.metadata = from_dict(SETUP_METADATA)
     notebook.cells[:] = [cell for cell in notebook.cells if cell.id != BADGE_ID]
     if markdown := badge(name, repository, ref):
         notebook.cells.insert(0, new_markdown_cell(markdown, id=BADGE_ID))

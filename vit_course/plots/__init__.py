@@ -1,15 +1,15 @@
 """Every figure the lessons show: what they share in `base`, then a file per lesson."""
 
-from vit_course.plots.base import image_row, show, to_picture, vit_map
+from vit_course.plots.base import image_row, to_picture, vit_map
 from vit_course.plots.cls_token import boards, learning, listening, sequence_with_cls, vectors
 from vit_course.plots.patches import (
     cut_apart,
     found_again,
-    jigsaw,
     split_a_row,
     token_pictures,
     token_sources,
     tokens_and_cost,
+    two_orders,
 )
 from vit_course.plots.projection import axis_orders, filters, lost, rebuilt, responses
 from vit_course.plots.start import bracket_order, channels_first, number_origins
@@ -24,7 +24,6 @@ __all__ = [
     "filters",
     "found_again",
     "image_row",
-    "jigsaw",
     "learning",
     "listening",
     "lost",
@@ -32,13 +31,13 @@ __all__ = [
     "rebuilt",
     "responses",
     "sequence_with_cls",
-    "show",
     "split_a_row",
     "to_picture",
     "token_pictures",
     "token_sources",
     "tokens_and_cost",
     "training_curve",
+    "two_orders",
     "vectors",
     "vit_map",
 ]

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
+import numpy as np
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from vit_course.patches import num_patches, unpatchify
-from vit_course.plots.base import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW, to_picture
+from vit_course.plots.base import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    SMALLEST_TEXT,
+    YELLOW,
+    Drawn,
+    cell_size,
+    draw_picture,
+    panels,
+    text_size,
+    to_picture,
+)
+from vit_course.plots.words import correlation, described, listed, one_line, percent, rounded
 
 COLOURS = (SKY, ORANGE, GREEN, PURPLE, YELLOW, RED)
 LEGIBLE_GRID = 16  # cells in a row that still take a full edge
 
 
-def tokens_and_cost(side: int, patch_sizes: Sequence[int], here: int | None = None) -> Figure:
+def tokens_and_cost(side: int, patch_sizes: Sequence[int], here: int | None = None) -> Drawn:
     """Number of tokens and of pairs of tokens against the patch size, on logarithmic axes.
 
     Args:
@@ -30,9 +46,9 @@ def tokens_and_cost(side: int, patch_sizes: Sequence[int], here: int | None = No
     if here is not None and here not in patch_sizes:
         raise ValueError(f"patch size {here} is to be marked, but only {list(patch_sizes)} are drawn.")
     counts = [num_patches(side, side, size) for size in patch_sizes]
-    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3))
-    panels = (("tokens, N", counts, BLUE), ("pairs of tokens, N²", [count**2 for count in counts], RED))
-    for axis, (title, values, colour) in zip(axes, panels, strict=True):
+    figure, axes = panels(1, 2, (8.5, 3))
+    lines = (("tokens, N", counts, BLUE), ("pairs of tokens, N²", [count**2 for count in counts], RED))
+    for axis, (title, values, colour) in zip(axes[0], lines, strict=True):
         axis.plot(patch_sizes, values, "o-", color=colour)
         for size, value in zip(patch_sizes, values, strict=True):
             axis.annotate(f"{value:,}", (size, value), (7, 7), textcoords="offset points", fontsize=10)
@@ -44,10 +60,15 @@ def tokens_and_cost(side: int, patch_sizes: Sequence[int], here: int | None = No
         axis.margins(x=0.2, y=0.2)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    return figure
+    said = [f"{size}: {count:,} and {count**2:,}" for size, count in zip(patch_sizes, counts, strict=True)]
+    alt = (
+        f"Two lines on logarithmic axes, tokens and pairs of tokens against the patch size, for an image of "
+        f"{side} × {side} pixels. Patch size {listed(said, '; ')}."
+    )
+    return Drawn(figure, alt if here is None else f"{alt} Patch size {here} is marked.")
 
 
-def cut_apart(image: Tensor, patch_size: int) -> Figure:
+def cut_apart(image: Tensor, patch_size: int) -> Drawn:
     """An image, and beside it its patches with gaps between them and their numbers in reading order.
 
     Args:
@@ -61,35 +82,43 @@ def cut_apart(image: Tensor, patch_size: int) -> Figure:
     height, width = picture.shape[:2]
     num_patches(height, width, patch_size)  # refuses sizes that do not fit
     rows, columns = height // patch_size, width // patch_size
-    figure, axes = plt.subplots(1, 2, figsize=(8, 4 * height / width + 0.3))
-    axes[0].imshow(picture, interpolation="nearest")
+    figure, axes = panels(1, 2, (8, 4 * height / width + 0.3))
+    whole, apart = axes[0]
+    draw_picture(whole, image, f"{height} × {width} pixels")
     for colour, line in (("black", 2), ("white", 1)):  # seen on dark pictures and on light ones
         for row in range(1, rows):
-            axes[0].axhline(row * patch_size - 0.5, color=colour, linewidth=line)
+            whole.axhline(row * patch_size - 0.5, color=colour, linewidth=line)
         for column in range(1, columns):
-            axes[0].axvline(column * patch_size - 0.5, color=colour, linewidth=line)
-    axes[0].set_title(f"{height} × {width} pixels", fontsize=11)
+            whole.axvline(column * patch_size - 0.5, color=colour, linewidth=line)
     gap = 0.18 * patch_size
     step = patch_size + gap
+    points = text_size([str(rows * columns)], 0.3 * 4 / columns, 10)
+    lightness = []
     for number in range(rows * columns):
         row, column = divmod(number, columns)
         top, left = row * patch_size, column * patch_size
         x, y = column * step, row * step
         patch = picture[top : top + patch_size, left : left + patch_size]
-        axes[1].imshow(patch, interpolation="nearest", extent=(x, x + patch_size, y + patch_size, y))
-        axes[1].add_patch(Rectangle((x, y), patch_size, patch_size, fill=False, edgecolor=GREY, linewidth=0.8))
-        axes[1].text(x + 0.05 * step, y + 0.05 * step, number, va="top", fontsize=10, color="white",
-                     bbox={"facecolor": "black", "pad": 1.5, "edgecolor": "none"})  # fmt: skip
+        apart.imshow(patch, interpolation="nearest", extent=(x, x + patch_size, y + patch_size, y))
+        apart.add_patch(Rectangle((x, y), patch_size, patch_size, fill=False, edgecolor=GREY, linewidth=0.8))
+        if points > SMALLEST_TEXT:
+            apart.text(x + 0.05 * step, y + 0.05 * step, number, va="top", fontsize=points, color="white",
+                       bbox={"facecolor": "black", "pad": 1.5, "edgecolor": "none"})  # fmt: skip
+        lightness.append(patch.mean())
     edge = 0.02 * width
-    axes[1].set(xlim=(-edge, columns * step - gap + edge), ylim=(rows * step - gap + edge, -edge))
-    axes[1].set_title(f"{rows * columns} patches of {patch_size} × {patch_size}", fontsize=11)
-    for axis in axes:
-        axis.axis("off")
+    apart.set(xlim=(-edge, columns * step - gap + edge), ylim=(rows * step - gap + edge, -edge))
+    apart.set_title(f"{rows * columns} patch{'es' * (rows * columns > 1)} of {patch_size} × {patch_size}", fontsize=11)
+    apart.axis("off")
     figure.tight_layout()
-    return figure
+    alt = (
+        f"Left, an image under a grid: {described(picture)}. Right, cut apart into {rows * columns} patches of "
+        f"{patch_size} × {patch_size} pixels, {rows} rows of {columns}, numbered 0 to {rows * columns - 1} in reading "
+        f"order. The lightest is number {int(np.argmax(lightness))}, the darkest number {int(np.argmin(lightness))}."
+    )
+    return Drawn(figure, alt)
 
 
-def split_a_row(length: int, patch_size: int) -> Figure:
+def split_a_row(length: int, patch_size: int) -> Drawn:
     """A row of pixels split in the two ways that differ in the order of two names in a bracket.
 
     Args:
@@ -102,20 +131,25 @@ def split_a_row(length: int, patch_size: int) -> Figure:
     patches = length // patch_size if patch_size > 0 and length % patch_size == 0 else 0
     if not 1 <= patches <= len(COLOURS):
         raise ValueError(f"a row of {length} pixels cannot be drawn as 1 to {len(COLOURS)} patches of {patch_size}.")
-    figure, axes = plt.subplots(2, 1, figsize=(8, 4))
+    figure, axes = panels(2, 1, (8, 4))
+    cell = 0.8 * 8 / length  # inches, with room at the edges
+    room = text_size(["patch"], cell, 10)
+    points = text_size([str(length)], cell, 10)
+    said = []
     ways = (
         ("(h p)", ("h", patch_size), "p", [i // patch_size for i in range(length)]),
         ("(p h)", ("p", patches), "h", [i % patches for i in range(length)]),
     )
-    for axis, (pattern, (outer, stride), inner, owner) in zip(axes, ways, strict=True):
+    for axis, (pattern, (outer, stride), inner, owner) in zip(axes[:, 0], ways, strict=True):
         for pixel, patch in enumerate(owner):
             marked = patch == 0
             axis.add_patch(
                 Rectangle((pixel + 0.04, 0), 0.92, 1, facecolor=COLOURS[patch], edgecolor="black",
                           linewidth=2.5 if marked else 0.8)
             )  # fmt: skip
-            axis.text(pixel + 0.5, 0.5, f"patch\n{patch}", ha="center", va="center", fontsize=10)
-            axis.text(pixel + 0.5, -0.12, pixel, ha="center", va="top", fontsize=10)
+            label, size = (f"patch\n{patch}", room) if room > SMALLEST_TEXT else (patch, points)
+            axis.text(pixel + 0.5, 0.5, label, ha="center", va="center", fontsize=size)
+            axis.text(pixel + 0.5, -0.12, pixel, ha="center", va="top", fontsize=points)
         for low, name, walked in ((-0.62, inner, 1), (-1.05, outer, stride)):
             tip = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
             axis.annotate("", xy=(0.5 + walked, low), xytext=(0.5, low), arrowprops=tip)
@@ -126,11 +160,16 @@ def split_a_row(length: int, patch_size: int) -> Figure:
         axis.set(xlim=(-0.1, length + 0.1), ylim=(-1.25, 1.1))
         axis.set_title(f"{pattern}  with h = {patches}, p = {patch_size}", fontsize=11, loc="left")
         axis.axis("off")
+        first = listed([pixel for pixel, patch in enumerate(owner) if patch == 0])
+        said.append(
+            f"With {pattern} patch 0 gets the pixels {first}; {outer} walks in steps of {stride}, {inner} of 1."
+        )
     figure.tight_layout(h_pad=1)
-    return figure
+    alt = f"A row of {length} pixels, coloured by patch, split in two ways into {patches} patches of {patch_size}. "
+    return Drawn(figure, alt + " ".join(said))
 
 
-def token_sources(tokens: Tensor, titles: Sequence[str], channels: int, height: int, width: int) -> Figure:
+def token_sources(tokens: Tensor, titles: Sequence[str], channels: int, height: int, width: int) -> Drawn:
     """Which pixels a token is made of, read off tokens of a coordinate image (0, 1, 2, … in memory order).
 
     Args:
@@ -147,7 +186,10 @@ def token_sources(tokens: Tensor, titles: Sequence[str], channels: int, height: 
             f"tokens of a coordinate image of {channels} × {height} × {width} hold numbers from 0 to {places - 1}; "
             f"got {float(tokens.min()):g} to {float(tokens.max()):g}."
         )
-    figure, axes = plt.subplots(1, len(tokens), figsize=(4.2 * len(tokens), 4.2 * height / width + 0.5), squeeze=False)
+    side = cell_size(4.2, len(tokens))
+    figure, axes = panels(1, len(tokens), (side * len(tokens), side * height / width + 0.5))
+    points = text_size([str(tokens.shape[1] - 1)], 0.8 * side / width, 10)
+    said = []
     for axis, token, title in zip(axes[0], tokens, titles, strict=True):
         first: dict[tuple[int, int], int] = {}
         for place, value in enumerate(token.long().tolist()):
@@ -157,18 +199,32 @@ def token_sources(tokens: Tensor, titles: Sequence[str], channels: int, height: 
                 place = first.get((row, column))
                 colour = BLUE if place is not None else "white"
                 axis.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, edgecolor=GREY, linewidth=0.6))
-                if place is not None:
-                    axis.text(column + 0.5, row + 0.5, place, ha="center", va="center", fontsize=10, color="white")
+                if place is not None and points > SMALLEST_TEXT:
+                    axis.text(column + 0.5, row + 0.5, place, ha="center", va="center", fontsize=points, color="white")
+        said.append(f"“{one_line(title)}” is made of {_sources(first)}")
         axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
         axis.set_title(title, fontsize=12)
         axis.set_xticks([0.5, width - 0.5], ["column 0", f"{width - 1}"])
         axis.set_yticks([0.5, height - 0.5], ["row 0", f"{height - 1}"])
         axis.tick_params(length=0, labelsize=10)
     figure.tight_layout()
-    return figure
+    return Drawn(figure, f"Grids of {height} × {width} pixels, which a token comes from: {'; '.join(said)}.")
 
 
-def token_pictures(tokens: Tensor, patch_size: int, columns: int, title: str = "") -> Figure:
+def _sources(first: dict[tuple[int, int], int]) -> str:
+    """Pixels (row, column), each with the place in the token where its first number stands, in words."""
+    rows, columns = (sorted(set(line)) for line in zip(*first, strict=True))
+    if len(first) < len(rows) * len(columns):
+        where = f"strewn over {len(rows)} rows and {len(columns)} columns"
+    elif len(rows) == rows[-1] - rows[0] + 1 and len(columns) == columns[-1] - columns[0] + 1:
+        where = f"one block, rows {rows[0]} to {rows[-1]} and columns {columns[0]} to {columns[-1]}"
+    else:
+        where = f"spread with gaps, rows {listed(rows)} and columns {listed(columns)}"
+    places = ", ".join(str(first[pixel]) for pixel in sorted(first)[:4])
+    return f"{len(first)} pixels, {where}, which begin at the places {places}{' …' * (len(first) > 4)} of the token"
+
+
+def token_pictures(tokens: Tensor, patch_size: int, columns: int, title: str = "") -> Drawn:
     """Every token of one image drawn as the little picture it holds, in order.
 
     Args:
@@ -181,28 +237,48 @@ def token_pictures(tokens: Tensor, patch_size: int, columns: int, title: str = "
         ValueError: the tokens do not hold patches of this size.
     """
     rows = -(-len(tokens) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(0.55 * columns, 0.55 * rows + 0.4), squeeze=False)
+    side = cell_size(0.55, columns, rows)
+    figure, axes = panels(rows, columns, (side * columns, side * rows + 0.4))
+    pictures = []
     for axis in axes.flat[len(tokens) :]:
         axis.axis("off")
     for axis, token in zip(axes.flat, tokens, strict=False):
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set(color=GREY, linewidth=0.6)  # a light token has edges on white paper
-        axis.imshow(to_picture(unpatchify(token[None, None], patch_size, patch_size, patch_size)[0]))
+        pictures.append(to_picture(unpatchify(token[None, None], patch_size, patch_size, patch_size)[0]))
+        axis.imshow(pictures[-1], interpolation="nearest")
     figure.suptitle(title, fontsize=12)
-    figure.subplots_adjust(
-        left=0.02, right=0.98, bottom=0.02, top=1 - 0.45 / (0.55 * rows + 0.4), wspace=0.1, hspace=0.1
+    top = 1 - 0.45 / figure.get_figheight()
+    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=top, wspace=0.1, hspace=0.1)
+    alt = f"“{one_line(title)}”: " if title else ""
+    alt += f"{len(tokens)} tokens as pictures of {patch_size} × {patch_size} pixels, {rows} rows of {columns}."
+    return Drawn(figure, alt + _side_by_side(pictures, columns))
+
+
+def _side_by_side(pictures: Sequence[np.ndarray], columns: int) -> str:
+    """Whether neighbours in a row of pictures (P, P, 3) are copies of each other, and whether they fit together."""
+    pairs = [(pictures[i], pictures[i + 1]) for i in range(len(pictures) - 1) if (i + 1) % columns]
+    alike = [value for pair in pairs if (value := correlation(*pair)) is not None]
+    if not alike:
+        return ""
+    seam = correlation(np.stack([one[:, -1] for one, _ in pairs]), np.stack([other[:, 0] for _, other in pairs]))
+    return (
+        f" One and the next in its row correlate {rounded(float(np.mean(alike)))} on average (copies: 1). "
+        f"The pixels on both sides of the line between them correlate {rounded(seam)} (a picture that goes on: near 1)."
     )
-    return figure
 
 
-def found_again(panels: Sequence[tuple[str, Tensor]]) -> Figure:
+def found_again(grids: Sequence[tuple[str, Tensor]]) -> Drawn:
     """For each place of a grid, whether what stood there before a shift is found again after it.
 
     Args:
-        panels: (title, boolean grid (rows, columns)).
+        grids: (title, boolean grid (rows, columns)), a panel for each.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 3.4), squeeze=False)
-    for axis, (title, found) in zip(axes[0], panels, strict=True):
+    side = cell_size(3.1, len(grids))
+    figure, axes = panels(1, len(grids), (side * len(grids), side + 0.3))
+    titles = [f"{title}\n{int(found.sum()):,} of {found.numel():,} found again" for title, found in grids]
+    points = text_size(titles, side)
+    for axis, title, (_, found) in zip(axes[0], titles, grids, strict=True):
         rows, columns = found.shape
         line = 0.8 if columns <= LEGIBLE_GRID else 0.15  # many cells: their edges would hide their colour
         for row in range(rows):
@@ -214,12 +290,23 @@ def found_again(panels: Sequence[tuple[str, Tensor]]) -> Figure:
                 if not yes:
                     axis.plot([column + 0.3, column + 0.7], [row + 0.3, row + 0.7], color=RED, linewidth=1.2)
         axis.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal", xticks=[], yticks=[])
-        axis.set_title(f"{title}\n{int(found.sum()):,} of {found.numel():,} found again", fontsize=11)
+        axis.set_title(title, fontsize=points)
     figure.tight_layout()
-    return figure
+    said = [f"“{one_line(title)}”, {found.shape[0]} × {found.shape[1]}: {_lost(found)}" for title, found in grids]
+    return Drawn(figure, f"Grids with a stroke for each place that is not found again. {'; '.join(said)}.")
 
 
-def jigsaw(image: Tensor, shuffled: Tensor) -> Figure:
+def _lost(found: Tensor) -> str:
+    """A boolean grid in words."""
+    lost, count = int((~found).sum()), found.numel()
+    if not lost or lost == count:
+        return f"{'none' if lost else 'all'} of {count:,} found again"
+    rows, columns = ((~found).any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
+    where = f"the lost ones in rows {rows[0]} to {rows[-1]} and columns {columns[0]} to {columns[-1]}"
+    return f"{count - lost:,} of {count:,} found again, {where}"
+
+
+def two_orders(image: Tensor, shuffled: Tensor) -> Drawn:
     """An image and the same patches in another order.
 
     Args:
@@ -230,10 +317,13 @@ def jigsaw(image: Tensor, shuffled: Tensor) -> Figure:
     """
     if image.shape != shuffled.shape:
         raise ValueError(f"the two images differ in shape: {tuple(image.shape)} and {tuple(shuffled.shape)}.")
-    figure, axes = plt.subplots(1, 2, figsize=(5.6, 3))
-    for axis, one, title in zip(axes, (image, shuffled), ("tokens in order", "the same tokens, shuffled"), strict=True):
-        axis.imshow(to_picture(one), interpolation="nearest")
-        axis.set_title(title, fontsize=11)
-        axis.axis("off")
+    figure, axes = panels(1, 2, (5.6, 3))
+    draw_picture(axes[0, 0], image, "tokens in order")
+    draw_picture(axes[0, 1], shuffled, "the same tokens, shuffled")
     figure.tight_layout()
-    return figure
+    stayed = percent((image == shuffled).all(dim=0).float().mean().item())
+    alt = (
+        f"Left, tokens in order: {described(to_picture(image))}. Right, shuffled: {described(to_picture(shuffled))}. "
+        f"{stayed} of the pixels are the same in both places."
+    )
+    return Drawn(figure, alt)

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
-from vit_course.plots.base import BLUE, ORANGE
+from vit_course.plots.base import BLUE, ORANGE, Drawn, panels
 
 
-def training_curve(
-    losses: Sequence[float], evaluations: Sequence[tuple[int, float, float]], total_steps: int
-) -> tuple[Figure, str]:
+def training_curve(losses: Sequence[float], evaluations: Sequence[tuple[int, float, float]], total_steps: int) -> Drawn:
     """The loss of every step with its running mean, and the accuracy where it was measured.
 
     Args:
         losses: of the steps until now.
         evaluations: (step, seconds, accuracy in 0 … 1), as in `Trained`.
         total_steps: where the axis ends.
-
-    Returns:
-        The figure and its alt text.
     """
-    figure, axis = plt.subplots(figsize=(6.4, 3))
+    figure, axes = panels(1, 1, (6.4, 3))
+    axis = axes[0, 0]
     steps = np.arange(1, len(losses) + 1)
     axis.plot(steps, losses, color=BLUE, alpha=0.25, linewidth=0.8)
     window = max(1, len(losses) // 30)
@@ -42,4 +36,4 @@ def training_curve(
         right.spines["top"].set_visible(False)
         alt += f" The accuracy on test images is {evaluations[-1][2]:.1%} at step {evaluations[-1][0]}."
     figure.tight_layout()
-    return figure, alt
+    return Drawn(figure, alt)

@@ -133,11 +133,10 @@ class Curve(Report):
         from IPython.display import display
 
         from vit_course.plots import training_curve
-        from vit_course.plots.base import as_output
 
         self.line.update({"text/plain": status(run)}, raw=True)
         if run.losses:
-            data, metadata = as_output(*training_curve(run.losses, run.evaluations, run.total_steps))
+            data, metadata = training_curve(run.losses, run.evaluations, run.total_steps)._repr_mimebundle_()
             if self.picture is None:
                 self.picture = display(data, raw=True, metadata=metadata, display_id=True)
             else:
