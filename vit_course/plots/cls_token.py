@@ -10,7 +10,7 @@ from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
 from vit_course.plots.base import BLUE, GREEN, GREY, ORANGE, Drawn, cell_size, panels, text_size, to_picture
-from vit_course.plots.words import colour_name, listed, one_line, percent, place
+from vit_course.plots.words import colour_name, counted, listed, one_line, percent, place
 
 
 def sequence_with_cls(patches: Sequence[Tensor]) -> Drawn:
@@ -39,7 +39,7 @@ def sequence_with_cls(patches: Sequence[Tensor]) -> Drawn:
     count = len(patches)
     colours = listed([colour_name(to_picture(patch).mean(axis=(0, 1))) for patch in patches])
     alt = (
-        f"Above, N = {count} patches in a row, numbered 0 to {count - 1}; their mean colours are {colours}. Below, "
+        f"Above, N = {counted(count, 'patch')} in a row, numbered from 0; the mean colours: {colours}. Below, "
         f"a box marked CLS at place 0, then the same patches as 1 to {count}: 1 + N = {count + 1} tokens."
     )
     return Drawn(figure, alt)
@@ -66,7 +66,7 @@ def vectors(groups: Sequence[tuple[str, Tensor]]) -> Drawn:
         axis.set_xlabel("the numbers of the vector", fontsize=10)
         apart = float(np.ptp(numbers, axis=0).max())
         rows = "all rows are alike" if apart == 0 else f"the rows differ, by {apart:.2g} where they differ most"
-        said.append(f"“{one_line(title)}” has {len(numbers)} rows of {numbers.shape[1]} numbers, and {rows}")
+        said.append(f"“{one_line(title)}” has {counted(len(numbers), 'row')} of {numbers.shape[1]} numbers, and {rows}")
     figure.tight_layout()
     return Drawn(figure, f"Vectors as rows of coloured cells, a row for each image: {'; '.join(said)}.")
 
@@ -108,7 +108,8 @@ def boards(images: Tensor, titles: Sequence[str], weights: Tensor | None = None)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     figure.tight_layout(pad=0.5)
-    alt = f"{len(images)} pictures of {images.shape[2]} × {images.shape[3]} pixels, the lightest pixel of each"
+    height, width = images.shape[2:]
+    alt = f"{counted(len(images), 'picture')} of {height} × {width} pixels, the lightest pixel of each"
     if weights is not None:
         alt += f", and the largest of the {weights.shape[1]} × {weights.shape[2]} weights drawn below it"
     return Drawn(figure, f"{alt}: {listed(said, '; ')}.")
@@ -189,7 +190,7 @@ def listening(rows: Sequence[tuple[str, Tensor]], size: float = 1.25) -> Drawn:
         line[0].set_ylabel(label, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
     figure.tight_layout(pad=0.5)
     said = " ".join(f"“{one_line(label)}”: {_heard(values)}." for label, values in rows)
-    return Drawn(figure, f"{columns} pictures in columns, and below each, from top to bottom: {said}")
+    return Drawn(figure, f"{counted(columns, 'picture')} side by side, and below each, from top to bottom: {said}")
 
 
 def _heard(values: Tensor) -> str:

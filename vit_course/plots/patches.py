@@ -26,7 +26,7 @@ from vit_course.plots.base import (
     text_size,
     to_picture,
 )
-from vit_course.plots.words import correlation, described, listed, one_line, percent, rounded
+from vit_course.plots.words import correlation, counted, described, listed, one_line, percent, rounded
 
 COLOURS = (SKY, ORANGE, GREEN, PURPLE, YELLOW, RED)
 LEGIBLE_GRID = 16  # cells in a row that still take a full edge
@@ -107,13 +107,13 @@ def cut_apart(image: Tensor, patch_size: int) -> Drawn:
         lightness.append(patch.mean())
     edge = 0.02 * width
     apart.set(xlim=(-edge, columns * step - gap + edge), ylim=(rows * step - gap + edge, -edge))
-    apart.set_title(f"{rows * columns} patch{'es' * (rows * columns > 1)} of {patch_size} × {patch_size}", fontsize=11)
+    apart.set_title(f"{counted(rows * columns, 'patch')} of {patch_size} × {patch_size}", fontsize=11)
     apart.axis("off")
     figure.tight_layout()
     alt = (
-        f"Left, an image under a grid: {described(picture)}. Right, cut apart into {rows * columns} patches of "
-        f"{patch_size} × {patch_size} pixels, {rows} rows of {columns}, numbered 0 to {rows * columns - 1} in reading "
-        f"order. The lightest is number {int(np.argmax(lightness))}, the darkest number {int(np.argmin(lightness))}."
+        f"Left, an image under a grid: {described(picture)}. Right, cut apart: {counted(rows * columns, 'patch')} of "
+        f"{patch_size} × {patch_size} pixels, {counted(rows, 'row')} of {columns}, numbered 0 to {rows * columns - 1} in "
+        f"reading order. The lightest is number {int(np.argmax(lightness))}, the darkest number {int(np.argmin(lightness))}."
     )
     return Drawn(figure, alt)
 
@@ -165,7 +165,7 @@ def split_a_row(length: int, patch_size: int) -> Drawn:
             f"With {pattern} patch 0 gets the pixels {first}; {outer} walks in steps of {stride}, {inner} of 1."
         )
     figure.tight_layout(h_pad=1)
-    alt = f"A row of {length} pixels, coloured by patch, split in two ways into {patches} patches of {patch_size}. "
+    alt = f"A row of {length} pixels, coloured by patch, split twice into {counted(patches, 'patch')} of {patch_size}. "
     return Drawn(figure, alt + " ".join(said))
 
 
@@ -220,8 +220,8 @@ def _sources(first: dict[tuple[int, int], int]) -> str:
         where = f"one block, rows {rows[0]} to {rows[-1]} and columns {columns[0]} to {columns[-1]}"
     else:
         where = f"spread with gaps, rows {listed(rows)} and columns {listed(columns)}"
-    places = ", ".join(str(first[pixel]) for pixel in sorted(first)[:4])
-    return f"{len(first)} pixels, {where}, which begin at the places {places}{' …' * (len(first) > 4)} of the token"
+    places = ", ".join(str(first[pixel]) for pixel in sorted(first)[:4]) + " …" * (len(first) > 4)
+    return f"{counted(len(first), 'pixel')}, {where}, which begin at the places {places} of the token"
 
 
 def token_pictures(tokens: Tensor, patch_size: int, columns: int, title: str = "") -> Drawn:
@@ -251,7 +251,8 @@ def token_pictures(tokens: Tensor, patch_size: int, columns: int, title: str = "
     top = 1 - 0.45 / figure.get_figheight()
     figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=top, wspace=0.1, hspace=0.1)
     alt = f"“{one_line(title)}”: " if title else ""
-    alt += f"{len(tokens)} tokens as pictures of {patch_size} × {patch_size} pixels, {rows} rows of {columns}."
+    alt += f"{counted(len(tokens), 'token')} as pictures of {patch_size} × {patch_size} pixels, "
+    alt += f"{counted(rows, 'row')} of {columns}."
     return Drawn(figure, alt + _side_by_side(pictures, columns))
 
 

@@ -24,6 +24,7 @@ from vit_course.plots.base import (
 )
 from vit_course.plots.words import (
     correlation,
+    counted,
     described,
     kinds_of_pattern,
     listed,
@@ -89,7 +90,7 @@ def responses(image: Tensor, names: Sequence[str], templates: Tensor, maps: Tens
         drawn = axis.imshow(one, cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
         scale = figure.colorbar(drawn, ax=axis, orientation="horizontal", fraction=0.06, pad=0.06)
         scale.ax.tick_params(labelsize=text_size(["-10 0 10"], side, 10))
-        said.append(f"“{one_line(name)}” {one.min():.1f} to {one.max():.1f}, largest at {place(one)}")
+        said.append(f"“{one_line(name)}” {rounded(one.min(), 1)} to {rounded(one.max(), 1)}, largest at {place(one)}")
     for axis in axes[:, 1:].flat:
         axis.set(xticks=[], yticks=[])
     axes[0, 1].set_ylabel("template", fontsize=11)
@@ -201,8 +202,8 @@ def filters(rows: Tensor, patch_size: int, columns: int, title: str) -> Drawn:
     alike = f" Neighbouring pixels correlate {min(smooth):.2f} to {max(smooth):.2f}." if smooth else ""
     first = listed(kinds_of_pattern(arrays[:4] - 0.5), "; ")
     alt = (
-        f"“{one_line(title)}”: {len(pictures)} little pictures of {patch_size} × {patch_size} pixels, {columns} a row. "
-        f"Their patterns: {listed([f'{count} {kind}' for kind, count in kinds.most_common()], '; ')}. "
+        f"“{one_line(title)}”: {counted(len(pictures), 'little picture')} of {patch_size} × {patch_size} pixels, "
+        f"{columns} a row. Their patterns: {listed([f'{count} {kind}' for kind, count in kinds.most_common()], '; ')}. "
         f"They begin with {first}.{alike}"
     )
     return Drawn(figure, alt)

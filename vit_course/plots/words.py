@@ -32,9 +32,15 @@ def percent(share: float) -> str:
     return "more than 99%" if 0.995 <= share < 0.99999 else f"{share:.0%}"
 
 
-def rounded(value: float | None) -> str:
-    """Two digits after the point, without a minus before 0; "undefined" for None."""
-    return "undefined" if value is None else f"{round(value, 2) + 0.0:.2f}"
+def counted(count: int, noun: str) -> str:
+    """A number of things: "1 patch", "1,024 patches"."""
+    ending = "" if count == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{count:,} {noun}{ending}"
+
+
+def rounded(value: float | None, digits: int = 2) -> str:
+    """With so many digits after the point and no minus before 0; "undefined" for None."""
+    return "undefined" if value is None else f"{round(float(value), digits) + 0.0:.{digits}f}"
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float | None:
@@ -46,7 +52,11 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float | None:
 
 
 def neighbours(picture: np.ndarray) -> float | None:
-    """How alike neighbouring pixels are: their correlation, side by side and below each other. (H, W) or (H, W, C)."""
+    """How alike neighbouring pixels of a picture (H, W, C) are: their correlation, side by side and below each other.
+
+    In each channel against its own mean, so that a plain colour varies as little as grey does.
+    """
+    picture = picture - picture.mean(axis=(0, 1))
     return correlation(
         np.concatenate([picture[:, :-1].ravel(), picture[:-1].ravel()]),
         np.concatenate([picture[:, 1:].ravel(), picture[1:].ravel()]),

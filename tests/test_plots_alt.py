@@ -1,0 +1,240 @@
+"""Every figure says in words what is to be seen: worked out from what was drawn, and true of it."""
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+from matplotlib import pyplot
+
+from vit_course import plots
+from vit_course.patches import ARTICLE_PATTERN, patchify
+from vit_course.plots import base, words
+
+NOISE = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+RED = torch.tensor([0.8, 0.1, 0.1])[:, None, None].expand(3, 8, 8)
+SMOOTH = torch.linspace(0, 1, 8).expand(3, 8, 8)  # from black on the left to white on the right
+BOARDS = torch.zeros(2, 3, 8, 8)
+BOARDS[0, :, 5, 2] = BOARDS[1, :, 1, 7] = 1
+WEIGHTS = torch.full((2, 2, 2), 0.1)
+WEIGHTS[:, 1, 0] = 0.7  # over the light pixel of the first board, not of the second
+SIDES = torch.ones(1, 3, 4, 4)
+SIDES[..., 2:] = -1
+SIDES, DOWN = patchify(SIDES, 4)[0], patchify(SIDES.transpose(2, 3), 4)[0]
+STORED = NOISE.permute(1, 2, 0)
+TINY = torch.arange(12).reshape(2, 2, 3)
+COORDINATES = torch.arange(3 * 8 * 12.0).reshape(1, 3, 8, 12)
+STREWN = rearrange(COORDINATES, ARTICLE_PATTERN, patch_x=4, patch_y=4)[0, :1]
+MAP = torch.zeros(1, 2, 2)
+MAP[0, 1, 0] = 3
+SOME = torch.ones(4, 4, dtype=torch.bool)
+SOME[1:3, 3] = False
+PEAK = torch.full((1, 16), 0.02)
+PEAK[0, 6] = 0.7
+RGB = [(0, 0, 0), (0, 0, 1), (0, 0, 2)]
+
+# Of each function two calls, and what the text of each has to say.
+CASES = {
+    "axis_orders": [
+        ((1, [("pixel", RGB)]), ["3 numbers", "1 × 1", "“pixel” R 0,0, G 0,0, B 0,0"]),
+        ((1, [("other", RGB[::-1])]), ["“other” B 0,0, G 0,0, R 0,0"]),
+    ],
+    "boards": [
+        ((BOARDS, ["a", "b"]), ["2 pictures of 8 × 8", "“a”, lightest at row 5, column 2", "row 1, column 7"]),
+        (
+            (BOARDS, ["a", "b"], WEIGHTS),
+            ["70% of the weight at row 1, column 0, which holds that", "“b”", "column 0, which does not hold that"],
+        ),
+    ],
+    "bracket_order": [
+        ((6, 2), ["[0, 1], [2, 3], [4, 5]", "[0, 3], [1, 4], [2, 5]"]),
+        ((4, 2), ["0 to 3", "[0, 1], [2, 3]", "[0, 2], [1, 3]"]),
+    ],
+    "channels_first": [
+        ((STORED, NOISE), ["100% of its numbers", "red 1.00, green 1.00, blue 1.00"]),
+        ((STORED, NOISE.flip(0)), ["33% of its numbers are where they belong", "green 1.00"]),
+    ],
+    "cut_apart": [
+        ((SMOOTH, 4), ["4 patches of 4 × 4", "2 rows of 2", "0 to 3", "lightest is number 1", "darkest number 0"]),
+        ((SMOOTH.flip(2), 2), ["16 patches of 2 × 2", "lightest is number 0", "darkest number 3"]),
+    ],
+    "filters": [
+        ((SIDES, 4, 3, "one"), ["“one”: 1 little picture of", "4 × 4", "1 side to side"]),
+        ((torch.cat([DOWN, 0 * DOWN + 1]), 4, 3, "two"), ["2 little pictures", "1 top to bottom", "1 plain"]),
+    ],
+    "found_again": [
+        (([("x", SOME)],), ["“x”, 4 × 4: 14 of 16 found again, the lost ones in rows 1 to 2 and columns 3 to 3"]),
+        (([("y", SOME | True), ("z", SOME & False)],), ["“y”, 4 × 4: all of 16", "“z”, 4 × 4: none of 16"]),
+    ],
+    "image_row": [
+        (([RED],), ["One picture: 8 × 8 pixels, on average red, contrast 0.00, all of one colour"]),
+        (([SMOOTH, NOISE], ["s", "n"]), ["2 pictures", "“s”, 8 × 8 pixels, on average grey", "“n”"]),
+    ],
+    "learning": [
+        (([("a", [0.25, 0.9, 0.5])], 0.25, 20), ["“a” begins at 25.0%, ends at 50.0% after 40 steps", "90.0%"]),
+        (([("a", [0.1, 1.0])], 0.1, 5), ["begins at 10.0%, ends at 100.0% after 5 steps", "dashed, is 10%"]),
+    ],
+    "listening": [
+        (([("it", RED[None]), ("w", PEAK)],), ["“it”: 8 × 8 pixels, on average red", "70% at row 1, column 2"]),
+        (([("w", torch.full((1, 16), 1 / 16))],), ["“w”: all 16 equal, 6.2%"]),
+    ],
+    "lost": [
+        (([2, 48], [("a", [0.5, 0.0])]), ["“a” 50% with 2, 0% with 48"]),
+        (([4, 8], [("a", [0.25, 0.001]), ("b", [1, 0.5])]), ["25% with 4, less than 1% with 8", "“b” 100% with 4"]),
+    ],
+    "number_origins": [
+        ((TINY, TINY.reshape(3, 2, 2)), ["channel 0 holds R 0,0, G 0,0, B 0,0, R 0,1", "2 of 12 are where"]),
+        ((TINY, TINY.permute(2, 0, 1)), ["channel 1 holds G 0,0, G 0,1, G 1,0, G 1,1", "12 of 12 are where"]),
+    ],
+    "rebuilt": [
+        ((NOISE, [2, 4], [("a", [1 - NOISE, NOISE])]), ["with 2, 4 numbers", "“a” -1.00 with 2, 1.00 with 4"]),
+        ((NOISE, [3], [("b", [0 * NOISE])]), ["“b” undefined with 3"]),
+    ],
+    "responses": [
+        (
+            (NOISE, ["l"], SIDES, MAP, 4),
+            ["“l” (side to side)", "2 × 2 patches", "“l” 0.0 to 3.0, largest at row 1, col"],
+        ),
+        ((NOISE, ["t"], DOWN, -MAP, 4), ["“t” (top to bottom)", "“t” -3.0 to 0.0, largest at row 0, column 0"]),
+    ],
+    "sequence_with_cls": [
+        (([RED],), ["N = 1 patch in", "mean colours: red", "as 1 to 1: 1 + N = 2 tokens"]),
+        (([RED, 0 * RED],), ["N = 2 patches", "red, black", "as 1 to 2: 1 + N = 3 tokens"]),
+    ],
+    "split_a_row": [
+        (
+            (12, 4),
+            ["With (h p) patch 0 gets the pixels 0, 1, 2, 3", "the pixels 0, 3, 6, 9; p walks in steps of 3, h of 1"],
+        ),
+        ((6, 2), ["patch 0 gets the pixels 0, 1; h walks in steps of 2", "patch 0 gets the pixels 0, 3"]),
+    ],
+    "token_pictures": [
+        (
+            (patchify(SMOOTH[None], 2)[0], 2, 4, "ours"),
+            ["“ours”: 16 tokens", "2 × 2 pixels, 4 rows of 4", "correlate 1.00 on"],
+        ),
+        ((patchify(NOISE[None], 4)[0], 4, 4), ["4 tokens", "1 row of 4"]),
+    ],
+    "token_sources": [
+        (
+            (patchify(COORDINATES, 4)[0, 4:5], ["t"], 3, 8, 12),
+            ["“t”", "16 pixels, one block, rows 4 to 7 and columns 4 to 7"],
+        ),
+        (
+            (STREWN, ["s"], 3, 8, 12),
+            ["“s”", "spread with gaps, rows 0, 2, 4, 6 and columns 0, 3, 6, 9", "0, 3, 6, 9 …"],
+        ),
+    ],
+    "tokens_and_cost": [
+        ((32, [2, 4], 4), ["32 × 32", "2: 256 and 65,536; 4: 64 and 4,096", "Patch size 4 is marked"]),
+        ((24, [8]), ["24 × 24", "8: 9 and 81."]),
+    ],
+    "training_curve": [
+        (([2.0, 1.0], [], 10), ["from 2.00 to 1.00 in 2 of 10 steps"]),
+        (([2.0], [(1, 0.5, 0.75)], 5), ["in 1 of 5 steps", "75.0% at step 1"]),
+    ],
+    "two_orders": [
+        ((NOISE, NOISE), ["100% of the pixels are the same"]),
+        ((SMOOTH, SMOOTH.flip(2)), ["0% of the pixels are the same", "8 × 8 pixels, on average grey"]),
+    ],
+    "vectors": [
+        (([("same", torch.ones(3, 5))],), ["“same” has 3 rows of 5 numbers, and all rows are alike"]),
+        (([("other", torch.tensor([[0.0, 1.0], [0.0, 3.0]]))],), ["2 rows of 2 numbers, and the rows differ, by 2"]),
+    ],
+    "vit_map": [
+        (("cls",), ["Image, lesson 00; Patches, lesson 01", "You are here: CLS token, part 4 of 8."]),
+        ((None,), ["Encoder × depth, lesson 06; Head, class, lesson 07."]),
+    ],
+}
+
+
+def test_every_figure_is_among_the_cases():
+    assert sorted([*CASES, "to_picture"]) == plots.__all__
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_text_says_what_was_drawn(name):
+    texts = []
+    for arguments, said in CASES[name]:
+        drawn = getattr(plots, name)(*arguments)
+        assert isinstance(drawn, base.Drawn)
+        for part in said:
+            assert part in drawn.alt
+        assert drawn.alt.endswith(".") and "\n" not in drawn.alt
+        texts.append(drawn.alt)
+    assert len(set(texts)) == len(texts)
+    assert pyplot.get_fignums() == []  # or a notebook would show it a second time
+
+
+def test_a_jumble_is_told_from_a_picture():
+    height = words.neighbours(base.to_picture(NOISE))
+    assert height < 0.3 and words.neighbours(base.to_picture(SMOOTH)) > 0.9
+    assert words.neighbours(base.to_picture(RED)) is None
+    assert f"neighbouring pixels correlate {height:.2f}" in plots.image_row([NOISE]).alt
+
+
+def test_copies_are_told_from_pieces():
+    tokens = patchify(NOISE[None], 4)[0]
+    pieces, copies = (plots.token_pictures(some, 4, 4).alt for some in (tokens, tokens[:1].expand(4, -1)))
+    assert "correlate 1.00 on average" in copies and "correlate 1.00 on average" not in pieces
+    assert "correlate" not in plots.token_pictures(tokens, 4, 1).alt  # none stands beside another
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [
+        ((0, 0, 0), "black"), ((1, 1, 1), "white"), ((0.5, 0.5, 0.5), "grey"), ((0.25, 0.25, 0.25), "dark grey"),
+        ((0.8, 0.8, 0.8), "light grey"), ((1, 0, 0), "red"), ((0.4, 0, 0), "dark red"), ((1, 0.6, 0), "orange"),
+        ((0.9, 0.9, 0), "yellow"), ((0, 0.6, 0), "green"), ((0, 0.3, 1), "blue"), ((0.8, 0.65, 0.65), "greyish red"),
+    ],
+)  # fmt: skip
+def test_colours_have_their_names(rgb, name):
+    assert words.colour_name(np.array(rgb)) == name
+
+
+def test_long_lists_are_cut():
+    assert words.listed([1, 2, 3]) == "1, 2, 3"
+    assert words.listed(range(30)) == "0, 1, 2, 3, 4, 5, …, 29 (30 in all)"
+
+
+def test_almost_is_not_all():
+    assert [words.percent(share) for share in (0, 0.001, 0.5, 0.999, 1)] == [
+        "0%", "less than 1%", "50%", "more than 99%", "100%"
+    ]  # fmt: skip
+    assert words.rounded(-0.001) == "0.00"
+
+
+TOKENS = torch.rand(64, 48, generator=torch.Generator().manual_seed(1))
+# Few cells side by side, and many.
+WIDTHS = {
+    "image_row": lambda n: plots.image_row([NOISE] * n, ["title"] * n),
+    "token_pictures": lambda n: plots.token_pictures(TOKENS[: 2 * n], 4, n),
+    "filters": lambda n: plots.filters(TOKENS[: 2 * n], 4, n, "title"),
+    "boards": lambda n: plots.boards(NOISE.expand(n, -1, -1, -1), ["title"] * n, torch.rand(n, 2, 2)),
+    "listening": lambda n: plots.listening([("it", NOISE.expand(n, -1, -1, -1)), ("w", torch.rand(n, 16))]),
+    "rebuilt": lambda n: plots.rebuilt(NOISE, range(n), [("it", [NOISE] * n)]),
+    "responses": lambda n: plots.responses(NOISE, ["a"] * n, TOKENS[:n], torch.rand(n, 2, 2), 4),
+    "found_again": lambda n: plots.found_again([("title", SOME)] * n),
+    "token_sources": lambda n: plots.token_sources(STREWN.expand(n, -1), ["title"] * n, 3, 8, 12),
+    "vectors": lambda n: plots.vectors([("title", TOKENS[:4])] * n),
+    "sequence_with_cls": lambda n: plots.sequence_with_cls([NOISE] * n),
+    "bracket_order": lambda n: plots.bracket_order(n, n),
+}
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+@pytest.mark.parametrize("name", WIDTHS)
+def test_few_columns_and_many_give_a_figure_of_legible_width(name, count):
+    width, height = WIDTHS[name](count).figure.get_size_inches()
+    assert base.NARROWEST - 1e-6 <= width <= base.WIDEST + 1e-6
+    assert height <= base.HIGHEST
+
+
+def test_a_high_grid_stays_on_the_page():
+    figure = plots.token_pictures(TOKENS, 4, 1).figure
+    assert max(figure.get_size_inches()) <= base.HIGHEST
+
+
+def test_text_shrinks_with_its_cell_and_stays_legible():
+    assert base.text_size(["one", "two\nlines"], 2) == 11
+    assert base.text_size(["a longer title"], 1) == pytest.approx(72 / (0.6 * 14))
+    assert base.text_size(["a longer title"], 0.1) == base.SMALLEST_TEXT
