@@ -54,7 +54,7 @@ CASES = {
         ((STORED, NOISE.flip(0)), ["33% of its numbers are where they belong", "green 1.00"]),
     ],
     "cut_apart": [
-        ((SMOOTH, 4), ["4 patches of 4 × 4", "2 rows of 2", "0 to 3", "lightest is number 1", "darkest number 0"]),
+        ((SMOOTH, 4), ["4 patches of 4 × 4", "2 rows of 2", "lightest is number 1", "darkest number 0"]),
         ((SMOOTH.flip(2), 2), ["16 patches of 2 × 2", "lightest is number 0", "darkest number 3"]),
     ],
     "filters": [

@@ -110,10 +110,11 @@ def cut_apart(image: Tensor, patch_size: int) -> Drawn:
     apart.set_title(f"{counted(rows * columns, 'patch')} of {patch_size} × {patch_size}", fontsize=11)
     apart.axis("off")
     figure.tight_layout()
+    lightest, darkest = int(np.argmax(lightness)), int(np.argmin(lightness))
     alt = (
         f"Left, an image under a grid: {described(picture)}. Right, cut apart: {counted(rows * columns, 'patch')} of "
-        f"{patch_size} × {patch_size} pixels, {counted(rows, 'row')} of {columns}, numbered 0 to {rows * columns - 1} in "
-        f"reading order. The lightest is number {int(np.argmax(lightness))}, the darkest number {int(np.argmin(lightness))}."
+        f"{patch_size} × {patch_size} pixels, {counted(rows, 'row')} of {columns}, numbered in reading order from 0 on. "
+        f"The lightest is number {lightest}, the darkest number {darkest}."
     )
     return Drawn(figure, alt)
 
