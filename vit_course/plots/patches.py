@@ -113,7 +113,7 @@ def cut_apart(image: Tensor, patch_size: int) -> Drawn:
     lightest, darkest = int(np.argmax(lightness)), int(np.argmin(lightness))
     alt = (
         f"Left, an image under a grid: {described(picture)}. Right, cut apart: {counted(rows * columns, 'patch')} of "
-        f"{patch_size} × {patch_size} pixels, {counted(rows, 'row')} of {columns}, numbered in reading order from 0 on. "
+        f"{patch_size} × {patch_size} pixels, {counted(rows, 'row')} of {columns}, numbered from 0 in reading order. "
         f"The lightest is number {lightest}, the darkest number {darkest}."
     )
     return Drawn(figure, alt)
