@@ -39,22 +39,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def real_images() -> Path:
-    """A folder to use as VIT_COURSE_DATA, with `cifar10/{train,test}/<class>/…`; skips the test where there is none.
+def images_at_hand() -> tuple[Path | None, str]:
+    """A folder to use as VIT_COURSE_DATA, with `cifar10/{train,test}/<class>/…`; or None, and why there is none.
 
     `$VIT_COURSE_DATA` if it holds such a folder, else the archive in a `shared/data` beside the checkout, unpacked
     once into the ignored `.data/`.
     """
     if GIVEN_DATA:
         given = Path(GIVEN_DATA).expanduser().resolve()
-        if not all((given / "cifar10" / split).is_dir() for split in ("train", "test")):
-            pytest.skip(f"VIT_COURSE_DATA={GIVEN_DATA} has no cifar10/train and cifar10/test folders of images")
-        return given
+        if all((given / "cifar10" / split).is_dir() for split in ("train", "test")):
+            return given, ""
+        return None, f"VIT_COURSE_DATA={GIVEN_DATA} has no cifar10/train and cifar10/test folders of images"
     folder = ROOT / ".data"
     if not (folder / "cifar10").is_dir():
         if not ARCHIVE.is_file():
-            pytest.skip("no real images: VIT_COURSE_DATA is not set and there is no ../shared/data/cifar10.tar.xz")
+            return None, "no real images: VIT_COURSE_DATA is not set and there is no ../shared/data/cifar10.tar.xz"
         unpack(ARCHIVE, folder / "cifar10")
+    return folder, ""
+
+
+@pytest.fixture(scope="session")
+def real_images(images_at_hand: tuple[Path | None, str]) -> Path:
+    """The folder of `images_at_hand`; skips the test where there is none."""
+    folder, reason = images_at_hand
+    if folder is None:
+        pytest.skip(reason)
     return folder
 
 
