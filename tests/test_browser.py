@@ -23,6 +23,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 LESSON = "01_patches.ipynb"
+OTHERS = [path.name for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.name != LESSON]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 PATIENCE = 120_000  # milliseconds; machines are shared
@@ -31,10 +32,11 @@ WRONG = "def patchify(images, patch_size):\n    return images.reshape(len(images
 
 @pytest.fixture
 def jupyter(tmp_path):
-    """A server on a folder with the learner's notebook. Yields its address."""
+    """A server on a folder with the learner's notebooks. Yields its address."""
     work = tmp_path / "work"
     work.mkdir()
-    shutil.copy(NOTEBOOKS / LESSON, work)
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        shutil.copy(path, work)
     settings = tmp_path / "settings"
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
@@ -67,64 +69,86 @@ def card(page, text):
     return page.locator(".jp-OutputArea-output", has_text=text).first
 
 
-def test_lesson_in_jupyterlab(jupyter, tmp_path):
-    shots = Path(os.environ.get("VIT_COURSE_SCREENSHOTS") or tmp_path / "screenshots")
-    shots.mkdir(parents=True, exist_ok=True)
-    ids = [cell.id for cell in nbformat.read(NOTEBOOKS / LESSON, as_version=4).cells]
+@pytest.fixture
+def page():
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(PATIENCE)
-        # Without windowing every cell is in the page, whether it is in view or not.
-        page.goto(f"{jupyter}/lab/tree/{LESSON}?token=course&reset")
-        page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length > 10")
-        page.evaluate(
-            "() => { const notebook = window.jupyterapp.shell.currentWidget.content;"
-            "notebook.notebookConfig = {...notebook.notebookConfig, windowingMode: 'none'} }"
-        )
-        page.wait_for_function(
-            "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
-        )
-
-        def run_all():
-            assert page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)")
-
-        def outputs():
-            return page.evaluate(
-                "() => window.jupyterapp.shell.currentWidget.content.widgets.map("
-                "w => w.model.type === 'code' ? w.model.sharedModel.toJSON().outputs : [])"
-            )
-
-        run_all()
-        shown = outputs()
-        assert not [one for cell in shown for one in cell if one["output_type"] == "error"]
-        checks = [i for i, id_ in enumerate(ids) if id_.startswith("check-")]
-        assert checks
-        for index in checks:
-            assert "not attempted yet" in json.dumps(shown[index], ensure_ascii=False)
-        card(page, "patchify: not attempted yet").wait_for()
-
-        index = ids.index("ex-patchify")
-        page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".cm-content").click()
-        page.keyboard.press("ControlOrMeta+a")
-        page.keyboard.insert_text(WRONG)  # typed at a stroke: key by key the editor would indent on its own
-        page.wait_for_function(
-            "([index, source]) => window.jupyterapp.shell.currentWidget.content.widgets[index]"
-            ".model.sharedModel.getSource() === source",
-            arg=[index, WRONG],
-        )
-        run_all()
-        wrong = card(page, "patchify: not right yet")
-        wrong.wait_for()
-        assert "cuts the long row of numbers" in wrong.inner_text()
-        assert wrong.locator("table").count() >= 2  # expected beside yours survives JupyterLab's cleaning
-
-        for name, file in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
-            theme(page, name)
-            page.locator("#jupyterlab-splash").wait_for(state="detached")  # shown while the theme changes
-            wrong.scroll_into_view_if_needed()
-            page.screenshot(path=shots / f"card-{file}.png")
-            page.evaluate("() => window.jupyterapp.shell.currentWidget.content.scrollToItem(0)")
-            page.locator(".jp-Cell").first.scroll_into_view_if_needed()
-            page.screenshot(path=shots / f"top-{file}.png")
+        yield page
         browser.close()
+
+
+def open_notebook(page, address, lesson):
+    """Every cell is in the page then, whether it is in view or not: windowing is off."""
+    page.goto(f"{address}/lab/tree/{lesson}?token=course&reset")
+    page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length > 10")
+    page.evaluate(
+        "() => { const notebook = window.jupyterapp.shell.currentWidget.content;"
+        "notebook.notebookConfig = {...notebook.notebookConfig, windowingMode: 'none'} }"
+    )
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
+    )
+
+
+def run_all(page):
+    """Run every cell. Returns the outputs of each."""
+    assert page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)")
+    return page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.content.widgets.map("
+        "w => w.model.type === 'code' ? w.model.sharedModel.toJSON().outputs : [])"
+    )
+
+
+def assert_untouched_notebook_works(page, address, lesson):
+    """It runs to its end without an error, checks are quiet, figures show once, and the set-up is folded."""
+    cells = nbformat.read(NOTEBOOKS / lesson, as_version=4).cells
+    open_notebook(page, address, lesson)
+    setup = next(index for index, cell in enumerate(cells) if cell.id == "setup")
+    folded = page.locator(".jp-Notebook .jp-Cell").nth(setup)
+    assert "Set-up: is the course installed?" in folded.inner_text() and "import sys" not in folded.inner_text()
+    for cell, shown in zip(cells, run_all(page), strict=True):
+        assert not [one for one in shown if one["output_type"] == "error"], cell.id
+        if cell.id.startswith("check-"):
+            assert "not attempted yet" in json.dumps(shown, ensure_ascii=False), cell.id
+        if cell.cell_type == "code" and cell.source.split("\n")[-1].startswith("plots."):
+            assert sum("image/png" in one.get("data", {}) for one in shown) == 1, cell.id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", OTHERS)
+def test_untouched_notebook_in_jupyterlab(jupyter, page, lesson):
+    assert_untouched_notebook_works(page, jupyter, lesson)
+
+
+def test_lesson_in_jupyterlab(jupyter, page, tmp_path):
+    shots = Path(os.environ.get("VIT_COURSE_SCREENSHOTS") or tmp_path / "screenshots")
+    shots.mkdir(parents=True, exist_ok=True)
+    ids = [cell.id for cell in nbformat.read(NOTEBOOKS / LESSON, as_version=4).cells]
+    assert_untouched_notebook_works(page, jupyter, LESSON)
+    card(page, "patchify: not attempted yet").wait_for()
+
+    index = ids.index("ex-patchify")
+    page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text(WRONG)  # typed at a stroke: key by key the editor would indent on its own
+    page.wait_for_function(
+        "([index, source]) => window.jupyterapp.shell.currentWidget.content.widgets[index]"
+        ".model.sharedModel.getSource() === source",
+        arg=[index, WRONG],
+    )
+    run_all(page)
+    wrong = card(page, "patchify: not right yet")
+    wrong.wait_for()
+    assert "cuts the long row of numbers" in wrong.inner_text()
+    assert wrong.locator("table").count() >= 2  # expected beside yours survives JupyterLab's cleaning
+
+    for name, file in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
+        theme(page, name)
+        page.locator("#jupyterlab-splash").wait_for(state="detached")  # shown while the theme changes
+        wrong.scroll_into_view_if_needed()
+        page.screenshot(path=shots / f"card-{file}.png")
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.content.scrollToItem(0)")
+        page.locator(".jp-Cell").first.scroll_into_view_if_needed()
+        page.screenshot(path=shots / f"top-{file}.png")
