@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from vit_course.authoring.nbgrader_layout import nbgrader_source
 from vit_course.authoring.pages import page
 from vit_course.authoring.published import BADGE_ID, SETUP_METADATA, badge, bring_in_step, setup_source
 from vit_course.authoring.running import WIDGET_VIEW, clean, execute, kernel_environment, run
-from vit_course.checks import exercises
+from vit_course.checks import catalogue, exercises
+from vit_course.checks.catalogue import LESSONS
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 EXERCISE = '''def to_channels_first(images):
@@ -404,6 +406,25 @@ def test_notebooks_that_are_out_of_step_are_found(checkout):
     assert "differs" in lint.lint_all(checkout)[0]
     (checkout / "notebooks" / "07_old.ipynb").write_text("{}")
     assert "has no solution" in lint.out_of_step(checkout / "solutions", checkout / "notebooks")[0]
+
+
+def test_files_that_nobody_expects_are_refused(checkout):
+    assert lint.unexpected_files(checkout) == []
+    for name in ("solutions/00_other.ipynb", "solutions/77_more.ipynb", "notebooks/notes.txt"):
+        shutil.copy(checkout / "solutions" / "00_small.ipynb", checkout / name)
+    assert lint.unexpected_files(checkout) == [
+        "notebooks/notes.txt: only notebooks belong here",
+        "solutions/00_small.ipynb: a second notebook for lesson 00",
+        "solutions/77_more.ipynb: the catalogue of checks has no lesson 77",
+    ]
+    assert lint.lint_all(checkout)[:3] == lint.unexpected_files(checkout)
+
+
+def test_every_lesson_of_the_catalogue_has_its_notebook_and_its_file():
+    assert [path.name[:2] for path in sorted(SOLUTIONS.glob("*.ipynb"))] == list(LESSONS)
+    files = Path(catalogue.__file__).parent.glob("lesson_*.py")
+    assert sorted(path.stem.removeprefix("lesson_") for path in files) == list(LESSONS)
+    assert list(LESSONS) == sorted({exercise.lesson for exercise in exercises().values()})
 
 
 def test_broken_links_are_found(checkout):

@@ -20,6 +20,7 @@ from vit_course.authoring.generate import as_text, learners_notebook
 from vit_course.authoring.published import SETUP_ID, SETUP_METADATA, setup_source
 from vit_course.authoring.running import WIDGET_STATE, WIDGET_VIEW
 from vit_course.checks import exercises
+from vit_course.checks.catalogue import LESSONS
 
 LARGEST = 1_500_000  # bytes of an executed notebook
 FEWEST_WORDS, MOST_WORDS = 1500, 3500
@@ -34,7 +35,7 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 def lint_all(root: Path) -> list[str]:
     """Everything, for a checkout."""
-    found = out_of_step(root / "solutions", root / "notebooks")
+    found = unexpected_files(root) + out_of_step(root / "solutions", root / "notebooks")
     for path in sorted((root / "solutions").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         for lint in SOLUTION_LINTS:
@@ -44,6 +45,22 @@ def lint_all(root: Path) -> list[str]:
         if path.stat().st_size > LARGEST:
             found.append(f"solutions/{path.name}: {path.stat().st_size / 1e6:.1f} MB; make its figures smaller")
     return found + broken_links(root)
+
+
+def unexpected_files(root: Path) -> list[str]:
+    """One notebook for each lesson of the catalogue, which is the one list of them, and nothing beside it."""
+    found, lessons = [], Counter()
+    for path in sorted([*(root / "solutions").glob("*"), *(root / "notebooks").glob("*")]):
+        place = f"{path.parent.name}/{path.name}"
+        if path.suffix == ".ipynb":
+            lessons[path.parent.name, path.name[:2]] += 1
+            if path.name[:2] not in LESSONS:
+                found.append(f"{place}: the catalogue of checks has no lesson {path.name[:2]}")
+            elif lessons[path.parent.name, path.name[:2]] > 1:
+                found.append(f"{place}: a second notebook for lesson {path.name[:2]}")
+        elif path.name not in ("ruff.toml", ".ipynb_checkpoints", ".ruff_cache"):
+            found.append(f"{place}: only notebooks belong here")
+    return found
 
 
 def out_of_step(solutions: Path, notebooks: Path) -> list[str]:
