@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor
 
 from vit_course.data.download import alone
+from vit_course.data.listing import Listing, listed, named, plain, some
+from vit_course.data.pixels import read_rgb, why
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+RULES = 2  # of the way from a file to its pixels: another number, and kept images are decoded again
 
 
 def read_tree(
@@ -25,7 +28,7 @@ def read_tree(
     kept: Path,
     classes: tuple[str, ...] | None,
 ) -> tuple[Tensor, Tensor, tuple[str, ...], str]:
-    """Read one split of an image folder.
+    """Read one split of an image folder. A notice names what is left out.
 
     Args:
         folder: with class folders inside, or `train/` and `test/` (or `val/`) with class folders inside those.
@@ -37,152 +40,167 @@ def read_tree(
 
     Returns:
         images uint8 (N, 3, H, W), labels int64 (N,), the classes, and a note on files left out ("" if none).
+
+    Raises:
+        ValueError: this is no image folder, a class to train on has no image that can be read, or the images differ in
+            size and none is given.
+        FileNotFoundError: there is no such split.
+        OSError: the folder cannot be looked through.
     """
-    place = _split_folder(folder, split)
-    found = tuple(entry.name for entry in _subfolders(place))
-    if classes is None:
-        reference = _split_folder(folder, "train") if split == "test" else place
-        classes = tuple(entry.name for entry in _subfolders(reference)) if reference.is_dir() else found
-        if extra := sorted(set(found) - set(classes)):
-            raise ValueError(f"{place} has classes that {reference} has not: {', '.join(extra)}.")
-    elif missing := sorted(set(classes) ^ set(found)):
-        raise ValueError(
-            f"{place} should have one folder for each CIFAR-10 class; too few or too many: {', '.join(missing)}."
-        )
-    if not classes:
-        raise ValueError(f"{place} has no subfolders: an image folder has one per class, with the images inside.")
-
-    files = [(file, label) for label, name in enumerate(classes) for file in _image_files(place / name)]
-    if not files:
-        raise ValueError(f"{place} holds no images ({', '.join(sorted(SUFFIXES))}) in its class folders.")
-    labels = np.array([label for _, label in files])
-    order = mixed_order(labels, limit)
-
-    def decode(positions: np.ndarray) -> dict[str, Tensor]:
-        return _decode_files([Path(files[position][0].path) for position in positions], size)
-
-    what = f"{place.resolve()} {size}"
-    names = [file.path[len(str(place)) + 1 :] for file, _ in files]
-    states = [file.stat() for file, _ in files]
-    listing = "\n".join(f"{n} {state.st_size} {state.st_mtime_ns}" for n, state in zip(names, states, strict=True))
-    stamp = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-    if limit is None or limit >= len(files):
-        tensors = decoded(what, stamp, kept, lambda: decode(np.arange(len(files))))
-        tensors = {name: tensor[torch.from_numpy(order)] for name, tensor in tensors.items()}
-    elif whole := _read_kept(what, stamp, kept):
-        tensors = {name: tensor[torch.from_numpy(order)] for name, tensor in whole.items()}
-    else:
-        tensors = decode(order)  # a part of them is quick to decode again: not worth keeping
-
-    readable = tensors["readable"]
-    bad = sorted(names[position] for position in order[~readable.numpy()])
+    listing = listed(folder, split, classes, kept)
+    if listing.beside:
+        print(f"Notice: beside the splits of {plain(folder.name)}, not read: {named(listing.beside)}.")
+    if listing.passed_over:
+        passed = listing.passed_over
+        where = plain(listing.place.name)
+        print(f"Notice: {len(passed)} files or folders in {where} are passed over: {some(passed)}.")
+    _classes_without_images(listing, split, {})  # before the work of decoding
+    images, order, bad = _decode(listing, limit, size, kept)
+    names = list(listing.files)
+    unreadable = {names[position]: bad[position] for position in sorted(bad)}
+    empty = _classes_without_images(listing, split, unreadable)
     note = ""
-    if bad:
-        some = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
-        print(f"Notice: {len(bad)} of {len(order)} files in {place.name} cannot be read as images, left out: {some}.")
+    if unreadable:
+        tried, where = len(order) + len(bad), plain(listing.place.name)
+        print(f"Notice: {len(bad)} of {tried} files in {where} cannot be read as images, left out: {some(unreadable)}.")
         note = f", without {len(bad)} unreadable"
-    if not readable.any():
-        raise ValueError(f"None of the {len(order)} files in {place} can be read as an image.")
-    return tensors["images"][readable], torch.from_numpy(labels[order])[readable], classes, note
+    if empty:
+        print(f"Notice: {plain(listing.place.name)} has no images of {named(empty)}.")
+    return images, torch.from_numpy(np.array(listing.labels)[order]), listing.classes, note
 
 
-def _split_folder(folder: Path, split: str) -> Path:
-    names = ("train",) if split == "train" else ("test", "val", "valid", "validation")
-    for name in names:
-        if (folder / name).is_dir():
-            return folder / name
-    if split == "train" and not any((folder / name).is_dir() for name in ("test", "val")):
-        return folder
-    raise FileNotFoundError(
-        f"{folder} has no {' or '.join(f'{name}/' for name in names[:2])} folder, so it has no {split!r} images. "
-        "A folder with both has train/<class>/ and test/<class>/ inside, with the images in those."
+def _classes_without_images(listing: Listing, split: str, unreadable: dict[str, str]) -> list[str]:
+    """The classes of which there is no image, but for the unreadable ones.
+
+    Raises:
+        ValueError: there are such classes to train on, or no images at all.
+    """
+    left = Counter(label for name, label in zip(listing.files, listing.labels, strict=True) if name not in unreadable)
+    empty = [name for label, name in enumerate(listing.classes) if not left[label]]
+    if not empty or (split == "test" and len(empty) < len(listing.classes)):
+        return empty
+    reasons = {
+        name: reason
+        for name, reason in {**unreadable, **listing.passed_over}.items()
+        if name.split(os.sep)[0] in empty or name.split(os.sep)[0] not in listing.classes
+    }
+    found = f"None of the {len(reasons)} files there can be read as an image: {some(reasons)}." if reasons else ""
+    raise ValueError(
+        f"{listing.place} holds no images of {named(empty)}. {found or 'There are no files.'} "
+        "Put images there, as JPEG or PNG, or take the class folder away."
     )
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+def mixed_order(labels: np.ndarray, limit: int | None, left_out: Collection[int] = ()) -> np.ndarray:
+    """A fixed, mixed order of all images; with a limit, a beginning of the one that goes round the classes in turn.
 
-
-def _image_files(folder: str | Path) -> list[os.DirEntry]:
-    """All image files below a folder, sorted. As entries, which spare a call to the system per file on some of them."""
-    if not os.path.isdir(folder):
-        return []
-    files = []
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            files += _image_files(entry.path)
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-            files.append(entry)
-    return files
-
-
-def mixed_order(labels: np.ndarray, limit: int | None) -> np.ndarray:
-    """A fixed, mixed order of all images; with a limit, a beginning of the one that goes round the classes in turn."""
+    Images that are left out change nothing but that later ones of their class move up.
+    """
     order = np.random.RandomState(0).permutation(len(labels))
+    order = order[~np.isin(order, list(left_out))]
     if limit is None or limit >= len(labels):
         return order
-    turn = np.empty(len(labels), np.int64)
+    turn = np.empty(len(order), np.int64)
     for label in np.unique(labels):
         mine = labels[order] == label
         turn[mine] = np.arange(mine.sum())
     return order[np.argsort(turn, kind="stable")][:limit]
 
 
-def _decode_files(files: list[Path], size: tuple[int, int] | None) -> dict[str, Tensor]:
-    """`images` (N, 3, H, W) uint8, and `readable` (N,) bool: False where a file is no image (its pixels are zero)."""
+class _Files:
+    """The image files of a listing, to be decoded. `bad` says why one could not be, by its position in the listing."""
+
+    def __init__(self, listing: Listing, size: tuple[int, int] | None) -> None:
+        self.names, self.labels = list(listing.files), np.array(listing.labels)
+        self.place, self.size = listing.place, size
+        self.bad: dict[int, str] = {}
+
+    def decode(self, positions: Iterable[int]) -> dict[int, np.ndarray]:
+        """The pixels of those that can be read."""
+        positions = sorted(positions)
+        results = _decode_files([self.place / self.names[position] for position in positions], self.size)
+        good = {}
+        for position, result in zip(positions, results, strict=True):
+            (self.bad if isinstance(result, str) else good)[position] = result
+        return good
+
+    def decode_all(self) -> dict[str, Tensor]:
+        """The images (R, 3, H, W) that can be read, and their positions (R,)."""
+        good = self.decode(range(len(self.names)))
+        return {"images": self.stacked(good), "positions": torch.tensor(list(good), dtype=torch.int64)}
+
+    def stacked(self, pixels: dict[int, np.ndarray]) -> Tensor:
+        shapes = {array.shape: self.names[position] for position, array in pixels.items()}
+        if len(shapes) > 1:
+            (first, here), (second, there) = list(shapes.items())[:2]
+            raise ValueError(
+                f"The images differ in size: {plain(here)} is {first[0]} × {first[1]} (height × width), {plain(there)} "
+                f"is {second[0]} × {second[1]}. Say which size they should get, for example size=64 or size=(48, 64)."
+            )
+        images = np.empty((len(pixels), *next(iter(shapes), (1, 1, 3))), np.uint8)
+        for slot, array in zip(images, pixels.values(), strict=True):
+            slot[:] = array
+        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+    def some(self, limit: int) -> tuple[Tensor, np.ndarray]:
+        """As many as the limit says, in mixed order: images and positions. In place of bad ones come others."""
+        good: dict[int, np.ndarray] = {}
+        while new := set((order := mixed_order(self.labels, limit, self.bad)).tolist()) - good.keys():
+            for label, count in Counter(self.labels[list(self.bad)].tolist()).items():  # as many more as were bad
+                mine = np.flatnonzero(self.labels == label).tolist()
+                new |= set([position for position in mine if position not in good.keys() | self.bad.keys()][:count])
+            good |= self.decode(new)
+        return self.stacked({position: good[position] for position in order.tolist()}), order
+
+
+def _decode(
+    listing: Listing, limit: int | None, size: tuple[int, int] | None, kept: Path
+) -> tuple[Tensor, np.ndarray, dict[int, str]]:
+    """Images in mixed order, the positions of their files in the listing, and of the bad ones tried, with why."""
+    from PIL import __version__ as pillow
+
+    files = _Files(listing, size)
+    what = f"{listing.place.resolve()} {size}"
+    lines = [f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in listing.files.items()]
+    text = "\n".join([f"{RULES} {pillow}", *lines])
+    stamp = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    whole = _read_kept(what, stamp, kept)
+    if whole is None and limit is not None and limit < len(files.names):
+        return *files.some(limit), files.bad  # a part of them is quick to decode again: not worth keeping
+    if whole and files.decode(set(range(len(files.names))) - set(whole["positions"].tolist())):
+        whole = None  # someone let us read since then what we could not
+        files.bad.clear()
+    if whole is None:
+        whole = _keep(what, stamp, kept, files.decode_all())
+    order = mixed_order(files.labels, limit, files.bad)
+    return whole["images"][np.searchsorted(whole["positions"].numpy(), order)], order, files.bad
+
+
+def _decode_files(files: list[Path], size: tuple[int, int] | None) -> list[np.ndarray | str]:
+    """Of each file its pixels (H, W, 3), or why it has none."""
     if len(files) > 5000:
         print(f"Decoding {len(files):,} image files, once.")
     with ThreadPoolExecutor() as pool:
-        pixels = list(pool.map(lambda path: _decode_file(path, size), files))
-    shapes = {array.shape: path for array, path in zip(pixels, files, strict=True) if array is not None}
-    if len(shapes) > 1:
-        (first, here), (second, there) = list(shapes.items())[:2]
-        raise ValueError(
-            f"The images differ in size: {here.name} is {first[0]} × {first[1]} (height × width), {there.name} is "
-            f"{second[0]} × {second[1]}. Say which size they should get, for example size=64 or size=(48, 64)."
-        )
-    shape = next(iter(shapes), (1, 1, 3))
-    stacked = np.zeros((len(files), *shape), np.uint8)
-    for slot, array in zip(stacked, pixels, strict=True):
-        if array is not None:
-            slot[:] = array
-    readable = torch.tensor([array is not None for array in pixels], dtype=torch.bool)
-    return {"images": torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous(), "readable": readable}
+        return list(pool.map(lambda path: _decode_file(path, size), files))
 
 
-def _decode_file(path: Path, size: tuple[int, int] | None) -> np.ndarray | None:
-    """One image file as uint8 (H, W, 3), or None if it is none."""
-    from PIL import Image, ImageOps
-
+def _decode_file(path: Path, size: tuple[int, int] | None) -> np.ndarray | str:
     try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):  # 16 bits of grey: `convert` would cut off, not scale
-                image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = image.convert("RGB")
-            if size is not None and image.size != size[::-1]:
-                image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
-            return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+        return read_rgb(path, size)
+    except Exception as error:  # Pillow's readers raise all kinds, and one bad file must not stop the others
+        return why(error)
 
 
 # --- decoded images, kept --------------------------------------------------------------------------------------------
 
 
 def decoded(what: str, stamp: object, kept: Path, decode: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors kept from last time, if the files they come from have not changed; else decode, and keep them.
+    """The tensors kept from last time, if the files they come from have not changed; else decode, and keep them."""
+    return _read_kept(what, stamp, kept) or _keep(what, stamp, kept, decode())
 
-    Keeping is a convenience: if the disk is full or cannot be written, the images are returned all the same.
-    """
-    if tensors := _read_kept(what, stamp, kept):
-        return tensors
-    tensors = decode()
+
+def _keep(what: str, stamp: object, kept: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep tensors, and return them. It is a convenience: no matter if the disk is full or cannot be written."""
     path = _kept_path(what, kept)
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -213,4 +231,4 @@ def _read_kept(what: str, stamp: object, kept: Path) -> dict[str, Tensor] | None
 
 
 def _kept_path(what: str, kept: Path) -> Path:
-    return kept / "decoded" / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.safetensors"
+    return kept / "decoded" / f"{hashlib.sha256(what.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.safetensors"

@@ -5,6 +5,7 @@ images.images.shape        # (2000, 3, 32, 32), uint8
 images.classes[images.labels[0]]
 """
 
+import contextlib
 import os
 import pickle
 import tarfile
@@ -23,6 +24,7 @@ from vit_course import paths
 from vit_course.data import synthetic
 from vit_course.data.download import DownloadError, Remote, fetch, md5_of
 from vit_course.data.folders import decoded, mixed_order, read_tree
+from vit_course.data.listing import named, plain, splits, subfolders
 
 # The order of the original, which every source follows here.
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -100,9 +102,12 @@ def load_images(
     their tiles and nothing else, in pairs: images 2i and 2i+1 hold the same patches and have different labels.
 
     A path loads any image folder: one subfolder per class, either directly inside (everything counts as "train") or in
-    `train/` and `test/` or `val/`. Grey, palette and transparent images become RGB, transparent parts white; photos are
-    turned upright. Files that cannot be read as images are left out, and named. The decoded images are kept in the
-    course's own folder, so that the next time is quick.
+    `train/` and `test/` or `val/`. Whatever Pillow can open is an image, by its suffix or without one. Grey, palette
+    and transparent images become RGB, transparent parts white; photos are turned upright; of more than 8 bits of grey
+    the upper 8 count. Left out, and named, are other files, those that cannot be read, and those that do not say which
+    value is white (floats, 32-bit numbers). Hidden files, with a dot in front, are not looked at. A class to train on
+    that has no image left is an error; in the test images it is said. The decoded images are kept in the course's own
+    folder, so that the next time is quick.
 
     Args:
         name: "cifar10", "shapes", "where", or the path of an image folder.
@@ -118,7 +123,8 @@ def load_images(
         An `ImageSet`. The images of a folder come in a fixed, mixed order; those of the CIFAR-10 archive in its own.
 
     Raises:
-        ValueError: an unknown name or split, a limit below 1, or a folder that is no image folder.
+        ValueError: an unknown name or split, a limit below 1, or a folder that is no image folder: without classes,
+            with a class that has no image, or with splits that go by other names or lie too deep.
         FileNotFoundError: no such folder, or no such split in it.
         OSError: the disk is full or cannot be written; a damaged archive in `$VIT_COURSE_DATA`.
     """
@@ -135,7 +141,8 @@ def load_images(
         loaded = _drawn(str(name), split, limit)
     else:
         loaded = _own_folder(name, split, limit, size, kept)
-    print(f"{loaded.name} ({split}): {len(loaded):,} images, {loaded.source}.")
+    classes = "" if name in ("cifar10", *DRAWN) else f" of {len(loaded.classes)} classes ({named(loaded.classes, 10)})"
+    print(plain(f"{loaded.name} ({split}): {len(loaded):,} images{classes}, {loaded.source}."))
     return loaded
 
 
@@ -165,7 +172,7 @@ def _cifar10(split: str, limit: int | None, kept: Path, archive: Remote) -> Imag
             raise DamagedError(f"{error} Copy it there again, or unset VIT_COURSE_DATA.") from error
         print(
             f"Notice: no CIFAR-10 in $VIT_COURSE_DATA ({shared}). "
-            f"Expected there: cifar10/train/<class>/*.jpg, {TARBALL}, or {BATCHES}/."
+            f"Expected there: cifar10/train/<class>/*.jpg, {TARBALL}, or {BATCHES}/.{near_miss(Path(shared))}"
         )
     try:
         if found := _cifar10_in(kept, "the course's own folder", split, limit, kept, archive):
@@ -197,21 +204,60 @@ def _instead_of_cifar10(reason: str, details: str, split: str, limit: int | None
     return _drawn("shapes", split, limit, f'drawn by the course, INSTEAD of "cifar10": {reason}')
 
 
+def copy_of_cifar10(place: Path) -> Path | None:
+    """The copy of CIFAR-10 that a folder holds: an image folder, the archive, or its batches. None if there is none."""
+    tree = place / "cifar10"
+    if splits(tree):
+        return tree
+    for folder in (place, tree):
+        for copy in (folder / TARBALL, folder / BATCHES):
+            if os.path.lexists(copy):
+                return copy
+    return tree if subfolders(tree) else None  # meant to be one: reading it will say what is wrong
+
+
+def near_miss(place: Path) -> str:
+    """What a folder without CIFAR-10 holds that looks like some of it, in a sentence; "" if nothing."""
+    place = place.expanduser()
+    if found := splits(place):
+        return f" It holds {named(found)}: they should lie in a folder cifar10/ inside it."
+    if part := next((f for f in (place, place / "cifar10") if (f / f"{TARBALL}.part").exists()), None):
+        return f" {part / TARBALL}.part is a download that was not finished."
+    return ""
+
+
+def check_copy(copy: Path, kept: Path, archive: Remote = CIFAR10_ARCHIVE) -> None:
+    """See whether a copy of CIFAR-10 is whole, with the code that reads it, but without decoding more than it must.
+
+    Raises:
+        DamagedError, OSError, ValueError: what `load_images` would raise.
+    """
+    if copy.name == TARBALL:
+        _check_archive(copy, archive)
+        return
+    for split in SPLITS:
+        if copy.name == BATCHES:
+            _read_batches(_files_in(copy), split, copy)
+        else:
+            read_tree(copy, split, len(CIFAR10_CLASSES), None, kept, CIFAR10_CLASSES)
+
+
 def _cifar10_in(
     place: Path, called: str, split: str, limit: int | None, kept: Path, archive: Remote
 ) -> ImageSet | None:
     """CIFAR-10 in any of its three forms, or None if the folder holds none of them."""
-    if (tree := place / "cifar10").is_dir() and any((tree / name).is_dir() for name in SPLITS):
-        images, labels, classes, note = read_tree(tree, split, limit, None, kept, CIFAR10_CLASSES)
-        copy = _copy_note(tree / split)
-        return ImageSet("cifar10", split, images, labels, classes, f"from {called}/cifar10{copy}{note}")
-    for folder in (place, place / "cifar10"):
-        if (folder / TARBALL).is_file():
-            return _from_tarball(folder / TARBALL, f"from {called}/{TARBALL}", split, limit, kept, archive)
-        if (folder / BATCHES).is_dir():
-            images, labels = _read_batches(_files_in(folder / BATCHES), split, folder / BATCHES)
-            return _limited(split, images, labels, limit, f"from {called}/{BATCHES}")
-    return None
+    copy = copy_of_cifar10(place)
+    if copy is None:
+        return None
+    if copy.name == TARBALL:
+        return _from_tarball(copy, f"from {called}/{TARBALL}", split, limit, kept, archive)
+    if copy.name == BATCHES:
+        images, labels = _read_batches(_files_in(copy), split, copy)
+        for other in set(SPLITS) - {split}:  # or it would be refused, and a lesson have two kinds of images
+            _read_batches(_files_in(copy), other, copy)
+        return _limited(split, images, labels, limit, f"from {called}/{BATCHES}")
+    images, labels, classes, note = read_tree(copy, split, limit, None, kept, CIFAR10_CLASSES)
+    return ImageSet("cifar10", split, images, labels, classes, f"from {called}/cifar10{_copy_note(copy / split)}{note}")
 
 
 def _copy_note(folder: Path) -> str:
@@ -225,14 +271,33 @@ class DamagedError(OSError):
     """A file does not hold what its name promises."""
 
 
+def _check_archive(path: Path, archive: Remote) -> None:
+    with _reading(path), open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        wrong = f"it has {size:,} bytes, not {archive.size:,}" if size != archive.size else ""
+        if not wrong and (md5 := md5_of(path)) != archive.md5:
+            wrong = f"its md5 is {md5}, not {archive.md5}"
+    if wrong:
+        raise DamagedError(f"{path} is damaged or not complete: {wrong}.")
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say which file it is that cannot be read. That is no reason to call it damaged, and to fetch another."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
 def _from_tarball(path: Path, source: str, split: str, limit: int | None, kept: Path, archive: Remote) -> ImageSet:
     def decode() -> dict[str, Tensor]:
-        if (md5 := md5_of(path)) != archive.md5:
-            raise DamagedError(f"{path} is damaged or not complete: its md5 is {md5}, not {archive.md5}.")
+        _check_archive(path, archive)
         images, labels = _read_batches(_files_in_tarball(path), split, path)
         return {"images": images, "labels": labels}
 
-    state = path.stat()
+    with _reading(path):
+        state = path.stat()
     tensors = decoded(f"{path.resolve()} {split}", [state.st_size, state.st_mtime_ns, archive.md5], kept, decode)
     return _limited(split, tensors["images"], tensors["labels"], limit, source)
 
@@ -248,7 +313,9 @@ Files = Iterator[tuple[str, Callable[[], IO[bytes]]]]  # a file's name, and how 
 
 
 def _files_in(folder: Path) -> Files:
-    for path in folder.iterdir():
+    with _reading(folder):
+        paths = list(folder.iterdir())
+    for path in paths:
         yield path.name, partial(open, path, "rb")
 
 
