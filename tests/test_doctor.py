@@ -1,12 +1,18 @@
 import importlib.metadata
+import pickle
+import re
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from vit_course import doctor, profiles
+from vit_course import doctor, load_images, profiles
+from vit_course.data import CIFAR10_CLASSES
+from vit_course.data.loading import BATCHES, TARBALL
 from vit_course.paths import home
 
 
@@ -131,6 +137,74 @@ class TestCifar10:
         assert finding.state == str(home() / "data" / "cifar-10-python.tar.gz")
         assert "holds no CIFAR-10" in finding.advice
 
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            (lambda place: archive(place, 1_000), "damaged or not complete: it has 1,000 bytes, not 170,498,071"),
+            (lambda place: archive(place, 170_498_071), "damaged or not complete: its md5 is"),
+            (lambda place: (place / TARBALL).symlink_to("nowhere"), "cannot be read: No such file"),
+            (lambda place: (place / TARBALL).mkdir(), "cannot be read: Is a directory"),
+            (lambda place: (place / BATCHES).mkdir(), "lacks data_batch_1"),
+            (lambda place: (place / BATCHES).touch(), "cannot be read: Not a directory"),
+            (lambda place: batches(place, without="test_batch"), "lacks test_batch"),
+            (lambda place: batches(place, cut="data_batch_3"), "data_batch_3 in .* is not a CIFAR-10 batch"),
+            (lambda place: tree(place, splits=("train",)), "no test/ or val/"),
+            (lambda place: tree(place, classes=CIFAR10_CLASSES[:9]), "too few or too many: truck"),
+            (lambda place: tree(place, damaged="train/frog"), "holds no images of frog"),
+            (lambda place: tree(place, splits=("Train", "Test")), "rename it to train/"),
+            (
+                lambda place: (place / "cifar10" / "train").mkdir(parents=True),
+                "too few or too many: airplane|no subfolders",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("where", ["shared", "kept"])
+    def test_it_finds_what_loading_finds(self, monkeypatch, tmp_path, spoil, words, where):
+        place = tmp_path if where == "shared" else home() / "data"
+        place.mkdir(parents=True, exist_ok=True)
+        spoil(place)
+        if where == "shared":
+            monkeypatch.setenv("VIT_COURSE_DATA", str(tmp_path))
+        before = sorted(place.rglob("*"))
+        finding = doctor.cifar10()
+        assert finding.state.startswith(str(place)), "which copy it is"
+        assert sorted(place.rglob("*")) == before, "the doctor changes nothing"
+        failed = []
+        for split in ("train", "test"):
+            try:
+                stands_in = load_images("cifar10", split, limit=10).name == "shapes"
+            except (OSError, ValueError) as error:
+                failed.append(str(error))
+        assert finding.ok == (not failed)
+        if failed:
+            assert re.search(words, finding.advice)
+            assert any(finding.advice.startswith(said[:60]) for said in failed)
+        else:
+            assert stands_in and "generated images will stand in" in finding.advice
+
+    def test_what_is_whole_is_fine(self, monkeypatch, tmp_path):
+        for form in (tree, batches):
+            form(tmp_path / form.__name__)
+            monkeypatch.setenv("VIT_COURSE_DATA", str(tmp_path / form.__name__))
+            finding = doctor.cifar10()
+            assert finding.ok and not finding.advice
+
+    def test_what_loading_would_remark_is_remarked(self, monkeypatch, tmp_path):
+        tree(tmp_path)
+        (tmp_path / "cifar10" / "test" / "dog" / "notes.txt").touch()
+        monkeypatch.setenv("VIT_COURSE_DATA", str(tmp_path))
+        finding = doctor.cifar10()
+        assert finding.ok and "notes.txt (Pillow reads no .txt here)" in finding.advice
+
+    def test_half_a_download(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("VIT_COURSE_OFFLINE")
+        archive(home() / "data", 42_000_000, ".part")
+        assert "(170 MB, of which 42 MB are here)" in doctor.cifar10().state
+        archive(tmp_path, 42_000_000, ".part")
+        monkeypatch.setenv("VIT_COURSE_DATA", str(tmp_path))
+        finding = doctor.cifar10()
+        assert "holds no CIFAR-10" in finding.advice and "is a download that was not finished" in finding.advice
+
     @pytest.mark.real_images
     def test_it_names_the_source_that_is_used(self, monkeypatch, real_images):
         from vit_course.data import load_images
@@ -138,6 +212,34 @@ class TestCifar10:
         monkeypatch.setenv("VIT_COURSE_DATA", str(real_images))
         assert doctor.cifar10().state == f"{real_images / 'cifar10'} (VIT_COURSE_DATA)"
         assert "$VIT_COURSE_DATA/cifar10" in load_images("cifar10", "test", limit=10).source
+
+
+def archive(place: Path, size: int, ending: str = "") -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / f"{TARBALL}{ending}", "wb") as file:
+        file.truncate(size)
+
+
+def batches(place: Path, without: str = "", cut: str = "") -> None:
+    (place / BATCHES).mkdir(parents=True)
+    for name in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
+        content = pickle.dumps({b"data": np.zeros((10, 3072), np.uint8), b"labels": list(range(10))})
+        if name != without:
+            (place / BATCHES / name).write_bytes(content[:-100] if name == cut else content)
+
+
+def tree(
+    place: Path,
+    splits: tuple[str, ...] = ("train", "test"),
+    classes: tuple[str, ...] = CIFAR10_CLASSES,
+    damaged: str = "",
+) -> None:
+    for split in splits:
+        for name in classes:
+            (place / "cifar10" / split / name).mkdir(parents=True)
+            for number in range(2):
+                file = place / "cifar10" / split / name / f"{number}.png"
+                file.touch() if damaged == f"{split}/{name}" else Image.new("RGB", (32, 32)).save(file)
 
 
 def make(place: Path) -> None:

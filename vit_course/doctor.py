@@ -1,6 +1,8 @@
 """`vit-course doctor`: is this machine ready for the course, and if not, what to do."""
 
+import contextlib
 import importlib.metadata
+import io
 import os
 import platform
 import shutil
@@ -125,30 +127,46 @@ def compute_device() -> Finding:
 
 
 def cifar10() -> Finding:
-    """Which source would serve CIFAR-10 now, in the order of `load_images`; nothing is downloaded."""
-    advice = ""
+    """Which source would serve CIFAR-10 now, in the order of `load_images`, and whether it can.
+
+    A copy is looked at with the code that loads it. Nothing is downloaded, and a damaged archive is not deleted.
+    """
+    from vit_course.data.loading import CIFAR10_ARCHIVE, TARBALL, DamagedError, copy_of_cifar10, near_miss
+
+    kept, advice = home() / "data", ""
     if shared := os.environ.get("VIT_COURSE_DATA"):
-        if found := _cifar10_in(Path(shared).expanduser()):
-            return Finding("CIFAR-10", f"{found} (VIT_COURSE_DATA)")
-        advice = f"VIT_COURSE_DATA={shared} holds no CIFAR-10: correct it or unset it."
-    if found := _cifar10_in(home() / "data"):
-        return Finding("CIFAR-10", str(found), advice)
-    if os.environ.get("VIT_COURSE_OFFLINE", "0") not in ("", "0"):
+        if found := copy_of_cifar10(Path(shared).expanduser()):
+            error, notices = _check_copy(found, kept)
+            advice = f"{error} Mend it, copy it there again, or unset VIT_COURSE_DATA." if error else notices
+            return Finding("CIFAR-10", f"{found} (VIT_COURSE_DATA)", advice, ok=not error)
+        advice = f"VIT_COURSE_DATA={shared} holds no CIFAR-10: correct it or unset it.{near_miss(Path(shared))} "
+    offline = os.environ.get("VIT_COURSE_OFFLINE", "0") not in ("", "0")
+    if found := copy_of_cifar10(kept):
+        error, notices = _check_copy(found, kept)
+        replaced = isinstance(error, DamagedError)  # by `load_images`, which goes on
+        if replaced:
+            notices = "The generated images will stand in for it." if offline else "It will be downloaded again."
+        advice += f"{error or ''} {notices}"
+        return Finding("CIFAR-10", str(found), advice.strip(), ok=error is None or replaced)
+    if offline:
         state = "VIT_COURSE_OFFLINE is set: the generated images stand in for it"
-        return Finding("CIFAR-10", state, advice or "Unset VIT_COURSE_OFFLINE for the real ones.")
-    return Finding("CIFAR-10", "will be downloaded when a lesson first asks for it (170 MB)", advice)
+        return Finding("CIFAR-10", state, advice.strip() or "Unset VIT_COURSE_OFFLINE for the real ones.")
+    part = kept / f"{TARBALL}.part"
+    there = f", of which {part.stat().st_size / 1e6:.0f} MB are here" if part.exists() else ""
+    state = f"will be downloaded when a lesson first asks for it ({CIFAR10_ARCHIVE.size / 1e6:.0f} MB{there})"
+    return Finding("CIFAR-10", state, advice.strip())
 
 
-def _cifar10_in(place: Path) -> Path | None:
-    from vit_course.data.loading import BATCHES, SPLITS, TARBALL
+def _check_copy(copy: Path, kept: Path) -> tuple[Exception | None, str]:
+    """The error that loading a copy of CIFAR-10 would raise, and what it would say."""
+    from vit_course.data.loading import check_copy
 
-    if any((place / "cifar10" / split).is_dir() for split in SPLITS):
-        return place / "cifar10"
-    for folder in (place, place / "cifar10"):
-        for copy in (folder / TARBALL, folder / BATCHES):
-            if copy.exists():
-                return copy
-    return None
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        try:
+            check_copy(copy, kept)
+        except (OSError, ValueError) as error:
+            return error, ""
+    return None, " ".join(said.getvalue().split("\n")).strip()
 
 
 def active_profile() -> Finding:
