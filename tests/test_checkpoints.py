@@ -105,3 +105,40 @@ def test_the_card_of_cifar10_says_what_the_weights_do(real_images, monkeypatch):
     test = load_images("cifar10", "test", limit=2_000)
     said = checkpoints.card("cifar10")["accuracy"]
     assert abs(evaluate(checkpoints.load_checkpoint("cifar10"), test) - said) < 0.04  # four standard errors
+
+
+def other_models():
+    headless = ViT(classification=False, **SIZES)
+    other_encoder = ViT(encoder=torch.nn.Identity(), **SIZES)
+    larger = ViT(**SIZES)
+    larger.extra = torch.nn.Linear(2, 2)
+    uneven = ViT(**SIZES)
+    uneven.encoder.blocks[1].mlp = type(uneven.encoder.blocks[1].mlp)(16, 48)
+    return [headless, other_encoder, larger, uneven, torch.nn.Linear(2, 2)]
+
+
+@pytest.mark.parametrize("number", range(5), ids=["headless", "another encoder", "larger", "uneven", "no ViT"])
+def test_a_model_that_could_not_be_loaded_again_is_not_kept(tmp_path, number):
+    model, path = other_models()[number], tmp_path / "new" / "kept.safetensors"
+    for attempt in (checkpoints.try_to_save, checkpoints.save_weights):
+        with pytest.raises(ValueError, match="none that ViT"):
+            attempt(model, path, {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("facts", [{"classes": ["caf\udce9"]}, {"command": "train \ud800"}, {"seed": torch.tensor(3)}])
+def test_a_card_that_cannot_be_written_is_said_before_the_weights_are(tmp_path, facts):
+    for attempt in (checkpoints.try_to_save, checkpoints.save_weights):
+        with pytest.raises(ValueError, match=r"card .*kept\.json cannot"):
+            attempt(ViT(**SIZES), tmp_path / "kept.safetensors", facts)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_try_leaves_everything_as_it_was(tmp_path):
+    path = tmp_path / "run" / "deep" / "kept.safetensors"
+    checkpoints.try_to_save(ViT(**SIZES), path, {"accuracy": 0.1})
+    assert not list(tmp_path.iterdir())
+    checkpoints.save_weights(ViT(**SIZES), path, {"accuracy": 0.5})
+    before = {file: file.read_bytes() for file in path.parent.iterdir()}
+    checkpoints.try_to_save(ViT(**SIZES), path, {"accuracy": 0.1})
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == before and len(before) == 2

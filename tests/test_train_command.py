@@ -1,8 +1,12 @@
 """`vit-course train`."""
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from vit_course import checkpoints, cli
@@ -113,3 +117,90 @@ def test_a_disk_that_refuses_is_said(tmp_path, capsys):
     assert cli.main(command) == 1
     captured = capsys.readouterr()
     assert "Give another folder" in captured.err and "step" not in captured.out, "before anything was trained"
+
+
+def squares(folder: Path, names: tuple[str, ...] = ("red", "blue")) -> Path:
+    for split in ("train", "val"):
+        for number, name in enumerate(names):
+            (folder / split / name).mkdir(parents=True)
+            for shade in range(20):
+                Image.new("RGB", (36, 36), (shade, number, 9)).save(folder / split / name / f"{shade}.png")
+    return folder
+
+
+def directory(run: Path) -> None:
+    (run / "model.safetensors").mkdir(parents=True)
+
+
+def directory_for_the_card(run: Path) -> None:
+    (run / "model.json").mkdir(parents=True)
+
+
+def file_for_the_folder(run: Path) -> None:
+    run.write_text("")
+
+
+@pytest.mark.parametrize("in_the_way", [directory, directory_for_the_card, file_for_the_folder])
+def test_what_is_in_the_way_of_the_weights_is_said_before_the_first_step(tmp_path, capsys, in_the_way):
+    run = tmp_path / "run"
+    in_the_way(run)
+    assert cli.main(["train", "baseline", "--data", "shapes", "--out", str(run), *TINY]) == 1
+    captured = capsys.readouterr()
+    assert str(run) in captured.err and "cannot be written" in captured.err and "Give another folder" in captured.err
+    assert "step" not in captured.out and not list(tmp_path.rglob("*.pt"))
+    assert not list(tmp_path.rglob(".model*")), "nothing is left of the attempt"
+
+
+def test_weights_that_must_not_be_changed_are_said_before_the_first_step(tmp_path, capsys, monkeypatch):
+    """Root may change everything: the refusal is simulated."""
+    kept = tmp_path / "model.json"
+    kept.write_text("precious")
+    original = open
+
+    def refusing(file, mode="r", *args, **kwargs):
+        if file == kept and "+" in mode:
+            raise PermissionError(13, "Permission denied", str(file))
+        return original(file, mode, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", refusing)
+    assert cli.main(["train", "baseline", "--data", "shapes", "--out", str(tmp_path), *TINY]) == 1
+    assert "model.json cannot be written: Permission denied" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"] and kept.read_text() == "precious"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no UTF-8 are those of Linux")
+@pytest.mark.parametrize("what", ["class", "folder", "run"])
+def test_names_that_the_card_cannot_hold_are_said_before_the_first_step(tmp_path, capsys, what):
+    bad = os.fsdecode(b"caf\xe9")
+    data = squares(tmp_path / (bad if what == "folder" else "mine"), ("red", bad if what == "class" else "blue"))
+    run = tmp_path / (bad if what == "run" else "run")
+    command = ["train", "baseline", "--data", str(data), "--out", str(run), *TINY, "epochs=1"]
+    assert cli.main(command) == 1
+    captured = capsys.readouterr()
+    assert r"caf\udce9" in captured.err and "no UTF-8" in captured.err and "Rename" in captured.err
+    assert "step" not in captured.out and not run.exists()
+
+
+def test_the_rehearsal_changes_nothing(tmp_path, capsys):
+    """With and without it, the same run: the same random numbers, and an earlier checkpoint is there until the end."""
+    command = ["train", "baseline", "--data", str(squares(tmp_path / "mine")), *TINY, "epochs=2"]
+    cards, weights = [], []
+    for out in ("first", "second"):
+        with pytest.MonkeyPatch.context() as patch:
+            if out == "second":
+                patch.setattr("vit_course.training.command._rehearse", lambda *args: None)
+            assert cli.main([*command, "--out", str(tmp_path / out)]) == 0
+        cards.append(json.loads((tmp_path / out / "model.json").read_text())["accuracy"])
+        weights.append(checkpoints.load_checkpoint(tmp_path / out / "model.safetensors").state_dict())
+    assert cards[0] == cards[1]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_class_without_images_is_said_before_the_first_step(tmp_path, capsys):
+    data = squares(tmp_path / "mine")
+    for number in range(20):
+        (data / "train" / "blue" / f"{number}.png").rename(data / "train" / "blue" / f"{number}.heic")
+    assert cli.main(["train", "baseline", "--data", str(data), "--out", str(tmp_path / "run"), *TINY]) == 1
+    captured = capsys.readouterr()
+    assert "holds no images of blue. None of the 20 files" in captured.err and ".heic here" in captured.err
+    assert "step" not in captured.out

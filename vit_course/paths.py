@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it
@@ -37,6 +38,30 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the folder cannot be written, or the disk is full.
     """
+    with _written_beside(path, content) as temporary:
+        os.replace(temporary, path)
+
+
+def try_to_write(path: Path, content: bytes) -> None:
+    """See whether `write_whole` will work. Then everything is as it was: a file that is there keeps its content.
+
+    Raises:
+        StorageError: as `write_whole`; also if the file that is there must not be changed.
+    """
+    new = [folder for folder in path.parents if not os.path.exists(folder)]
+    try:
+        with _written_beside(path, content):
+            if path.exists():
+                open(path, "r+b").close()
+    finally:
+        for folder in new:  # the innermost first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """The name under which the content lies, in the folder of `path`, until the end of the block."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     for left in path.parent.glob(f".{path.name}.[0-9]*"):  # by a process that was killed while it wrote
         with contextlib.suppress(OSError):
@@ -47,12 +72,13 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield temporary
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
                 f"no space left to write {path} ({len(content) / 1e6:.0f} MB). Free some, or give another folder."
             ) from error
         raise StorageError(f"{path} cannot be written: {error.strerror or error}. Give another folder.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vit_course.embeddings import FixedPositions, LearnedPositions
-from vit_course.paths import write_whole
+from vit_course.paths import try_to_write, write_whole
 from vit_course.vit import ViT
 
 HERE = Path(__file__).parent
@@ -95,20 +95,69 @@ def save_weights(model: ViT, path: Path, facts: dict[str, Any]) -> None:
         facts: for the card, besides the configuration, which is read off the model.
 
     Raises:
+        ValueError: the model is none that `ViT(…)` builds, or the facts cannot be written as JSON.
         StorageError: the folder cannot be written, or the disk is full.
     """
+    for file, content in _files(model, path, facts).items():
+        write_whole(file, content)
+
+
+def try_to_save(model: ViT, path: Path, facts: dict[str, Any]) -> None:
+    """Do all that `save_weights` does, and leave everything as it was: to be done before the work, not after it.
+
+    Args:
+        model: with any weights.
+        path, facts: as in `save_weights`; numbers that are not known yet may be any.
+
+    Raises:
+        ValueError, StorageError: as `save_weights`.
+    """
+    for file, content in _files(model, path, facts).items():
+        try_to_write(file, content)
+
+
+def _files(model: ViT, path: Path, facts: dict[str, Any]) -> dict[Path, bytes]:
+    """The two files of a checkpoint, and what they hold."""
     from safetensors.torch import save
 
     weights = {
         name: weight.detach().cpu().to(torch.float16).contiguous() for name, weight in model.state_dict().items()
     }
-    text = json.dumps({"configuration": configuration(model), **facts}, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, save(weights))
-    write_whole(path.with_suffix(".json"), text.encode())
+    try:
+        text = json.dumps({"configuration": configuration(model), **facts}, indent=2, ensure_ascii=False) + "\n"
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        around = error.object[max(0, error.start - 20) : error.end + 20]
+        raise ValueError(
+            f"the card {path.with_suffix('.json')} cannot hold {around!a}, which is no UTF-8. "
+            "Rename the file or the folder that is called so."
+        ) from error
+    except TypeError as error:
+        raise ValueError(f"the card {path.with_suffix('.json')} cannot be written: {error}.") from error
+    return {path: save(weights), path.with_suffix(".json"): encoded}
 
 
 def configuration(model: ViT) -> dict[str, Any]:
-    """The arguments that build a `ViT` like this one."""
+    """The arguments that build a `ViT` like this one.
+
+    Raises:
+        ValueError: there are none: a part of it is of another kind.
+    """
+    try:
+        found = _configuration(model)
+        with torch.device("meta"):
+            shapes = {name: weight.shape for name, weight in ViT(**found).state_dict().items()}
+        if shapes == {name: weight.shape for name, weight in model.state_dict().items()}:
+            return found
+    except (AttributeError, LookupError, TypeError, ValueError):
+        pass
+    raise ValueError(
+        "these weights could not be loaded again: the model is none that ViT(…) builds. "
+        "Keep its state_dict() with torch.save."
+    )
+
+
+def _configuration(model: ViT) -> dict[str, Any]:
     block, patch_size = model.encoder.blocks[0], model.embedding.patch_size
     kinds = {LearnedPositions: "learned", FixedPositions: "sincos", nn.Identity: "none"}
     return {

@@ -16,6 +16,9 @@ import torch
 from vit_course import checkpoints
 from vit_course.data import ImageSet, load_images
 from vit_course.training import RECIPES, Recipe, Trained, TrainingError, train
+from vit_course.training.guards import memory_in_plain_words
+
+WEIGHTS = "model.safetensors"
 
 
 def main(options: argparse.Namespace) -> int:
@@ -38,9 +41,11 @@ def main(options: argparse.Namespace) -> int:
         rank = int(os.environ.get("RANK", 0))  # of this process, under torchrun: the first one speaks and writes
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if rank else sys.stdout):
             images, test = _loaded(options.data or data, recipe)
+            if not rank:
+                _rehearse(recipe, folder / WEIGHTS, images, test, options.given)
             trained = train(recipe, images, test, minutes=options.minutes, folder=folder)
         if not rank:
-            keep(trained, folder / "model.safetensors", images, test, options.given)
+            keep(trained, folder / WEIGHTS, images, test, options.given)
     except (ValueError, OSError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
         return 1
@@ -102,13 +107,34 @@ def described(recipe: Recipe) -> str:
     )
 
 
+def _rehearse(recipe: Recipe, path: Path, images: ImageSet, test: ImageSet, command: list[str]) -> None:
+    """Do what `keep` will do with the untrained model, so that what stands in its way is said now and not hours later.
+
+    Raises:
+        ValueError, StorageError: as `keep`.
+        TrainingError: the model does not fit into memory.
+    """
+    with memory_in_plain_words(torch.device("cpu"), "the model", "Take a smaller dim, mlp_dim or depth."):
+        model = recipe.build(len(images.classes), images.images.shape[1])
+    untrained = Trained(model, recipe, steps=0, losses=[], evaluations=[], seconds=0.0, device="", precision="")
+    checkpoints.try_to_save(model, path, _facts(untrained, images, test, command))
+
+
 def keep(trained: Trained, path: Path, images: ImageSet, test: ImageSet, command: list[str]) -> None:
     """Write the weights and their card, and say so. The command's arguments stand in the card.
 
     Raises:
+        ValueError: the card cannot be written as JSON.
         StorageError: the folder cannot be written, or the disk is full.
     """
-    facts = {
+    checkpoints.save_weights(trained.model, path, _facts(trained, images, test, command))
+    print(f"{trained.accuracy:.2%} of {len(test):,} test images right.")
+    print(f"Weights: {path}. Their card: {path.with_suffix('.json')}.")
+
+
+def _facts(trained: Trained, images: ImageSet, test: ImageSet, command: list[str]) -> dict[str, Any]:
+    """What the card says."""
+    return {
         "classes": list(images.classes),
         "data": f"{images.name}: {len(images):,} training images, {images.source}",
         "accuracy": trained.accuracy,
@@ -123,6 +149,3 @@ def keep(trained: Trained, path: Path, images: ImageSet, test: ImageSet, command
         "command": shlex.join(["vit-course", *command]),
         "recipe": dataclasses.asdict(trained.recipe),
     }
-    checkpoints.save_weights(trained.model, path, facts)
-    print(f"{trained.accuracy:.2%} of {len(test):,} test images right.")
-    print(f"Weights: {path}. Their card: {path.with_suffix('.json')}.")
