@@ -2,11 +2,11 @@
 
 import copy
 import pickle
-import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
+from small_vit import SMALL, images, randomised, relative, small
 from torch import nn
 from torchvision.models import VisionTransformer, vit_b_16
 
@@ -22,31 +22,6 @@ from vit_course import (
 from vit_course.embeddings import LearnedPositions, sincos_positions
 from vit_course.inspection import recorded_attention
 from vit_course.vit import PRESETS, convert_timm_weights, convert_torchvision_weights, load_pretrained, vit
-
-SMALL = {"patch_size": 4, "num_classes": 7, "dim": 24, "depth": 2, "heads": 3, "mlp_dim": 40}
-
-
-def randomised(model, seed=0):
-    """Every parameter random: zero biases and unit norms would hide mistakes."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            scale = parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.3
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-    return model
-
-
-def small(**options):
-    return randomised(ViT(**({"image_size": (8, 12)} | SMALL | options))).eval()
-
-
-def images(batch=2, channels=3, seed=1):
-    return torch.randn(batch, channels, 8, 12, generator=torch.Generator().manual_seed(seed))
-
-
-def relative(a, b):
-    return ((a - b).abs().max() / b.abs().max()).item()
-
 
 # -- equal to the others
 
@@ -354,24 +329,6 @@ def test_state_dict_pickle_and_copy():
     other.load_state_dict(model.state_dict())
     for one in (other, pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert torch.equal(one(images()), model(images()))
-
-
-def test_exported_model_gives_the_same():
-    model = small()
-    exported = torch.export.export(model, (images(),)).module()
-    assert torch.allclose(exported(images(seed=3)), model(images(seed=3)), atol=1e-6)
-
-
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_compiled_model_gives_the_same(backend):
-    if backend == "inductor" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        pytest.skip("no C++ compiler, which torch.compile's own backend needs")
-    model, compiled = small(), torch.compile(small(), backend=backend, fullgraph=True)
-    for one in (model, compiled):
-        one(images(seed=3)).square().sum().backward()
-    assert torch.allclose(compiled(images(seed=3)), model(images(seed=3)), atol=1e-6)
-    for name, parameter in model.named_parameters():
-        assert torch.allclose(compiled.get_parameter(f"_orig_mod.{name}").grad, parameter.grad, atol=1e-4), name
 
 
 def test_pretrained_weights_come_through_torchvision(monkeypatch):

@@ -86,7 +86,7 @@ def prepend_cls_token(
     Returns:
         (B, 1+N, D). Gradients of all images add up in `cls_token`.
     """
-    return torch.cat([cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+    return torch.cat([cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
 
 def pool(tokens: Float[Tensor, "batch 1+patches dim"], mode: Literal["cls", "mean"]) -> Float[Tensor, "batch dim"]:
