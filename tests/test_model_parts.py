@@ -1,5 +1,10 @@
 """The reference: images, patches, embeddings."""
 
+import inspect
+import math
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vit_course import (
+    Encoder,
+    EncoderBlock,
+    FeedForward,
+    MultiHeadSelfAttention,
     PatchEmbedding,
     average_pool_2x2,
     linear_to_conv,
@@ -17,6 +26,7 @@ from vit_course import (
     to_channels_first,
     unpatchify,
 )
+from vit_course.embeddings import LearnedPositions, sincos_positions
 from vit_course.patches import ARTICLE_PATTERN, corrected_pattern
 
 sizes = st.integers(1, 6)
@@ -34,12 +44,52 @@ def test_patches_hold_their_pixels_and_go_back(batch, channels, rows, columns, s
     assert torch.equal(unpatchify(patches, size, rows * size, columns * size), images)
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(30, 32, 4), (32, 30, 4), (8, 18, 12), (4, 4, 0), (4, 4, -2)])
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [(30, 32, 4), (32, 30, 4), (8, 18, 12), (4, 4, 0), (4, 4, -2), (0, 0, 4), (0, 4, 4), (4, 0, 4)],
+)
 def test_sizes_that_do_not_fit_are_named(height, width, size):
     with pytest.raises(ValueError, match=f"{height} × {width}"):
         num_patches(height, width, size)
     with pytest.raises(ValueError, match=f"{height} × {width}"):
         patchify(torch.zeros(1, 3, height, width), size)
+
+
+def test_negative_sides_are_named():
+    for height, width in ((-4, 4), (4, -4), (-4, -4)):
+        with pytest.raises(ValueError, match=f"{height} × {width}"):
+            num_patches(height, width, 4)
+
+
+@pytest.mark.parametrize(
+    ("build", "names"),
+    [
+        (PatchEmbedding, ("patch_size", "in_channels", "dim")),
+        (LearnedPositions, ("num_tokens", "dim")),
+        (sincos_positions, ("height", "width", "dim")),
+        (MultiHeadSelfAttention, ("dim", "heads", "dim_head")),
+        (FeedForward, ("dim", "hidden_dim")),
+        (EncoderBlock, ("dim", "heads", "mlp_dim", "dim_head")),
+        (Encoder, ("depth", "dim", "heads", "mlp_dim", "dim_head")),
+    ],
+)
+@pytest.mark.parametrize("bad", [0, -4, 4.0, True, "4", math.nan])
+def test_sizes_to_build_with_are_whole_numbers(build, names, bad):
+    good = dict.fromkeys(inspect.signature(build).parameters, 4) | {"dropout": 0.0}
+    good = {name: value for name, value in good.items() if name in inspect.signature(build).parameters}
+    build(**good)
+    build(**{name: np.int64(value) if name != "dropout" else value for name, value in good.items()})
+    for name in names:
+        with pytest.raises(ValueError, match=f"^{name} is a whole number of 1 or more, got {bad!r}"):
+            build(**good | {name: bad})
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.1, math.nan, math.inf])
+def test_dropout_is_a_share(dropout):
+    for build in (FeedForward, EncoderBlock, partial(Encoder, 1)):
+        sizes = (4, 4) if build is FeedForward else (4, 2, 4)
+        with pytest.raises(ValueError, match=f"share from 0 to 1, got {dropout}"):
+            build(*sizes, dropout=dropout)
 
 
 @pytest.mark.parametrize(("shape", "size", "height", "width"), [((1, 4, 12), 2, 4, 6), ((1, 4, 13), 2, 4, 4)])

@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -232,11 +233,66 @@ def test_dropout_acts_only_while_training():
         ({"positions": "relative"}, "'relative'"),
         ({"heads": 5}, "dim=24 is not divisible by heads=5"),
         ({"dim": 26, "heads": 2, "positions": "sincos"}, "divisible by 4, got 26"),
+        ({"image_size": 0}, "image_size is a whole number of 1 or more, got 0"),
+        ({"image_size": (8, 0)}, "image_size is .* got 0"),
+        ({"image_size": (-8, 12)}, "image_size is .* got -8"),
+        ({"image_size": 8.0}, r"image_size is .* got 8\.0"),
+        ({"image_size": True}, "image_size is .* got True"),
+        ({"image_size": "8"}, "image_size is .* got '8'"),
+        ({"image_size": None}, "image_size is .* got None"),
+        ({"image_size": (8, 12, 3)}, r"one number or \(height, width\), got \(8, 12, 3\)"),
+        ({"image_size": (8,)}, r"one number or \(height, width\), got \(8,\)"),
+        ({"patch_size": 0}, "patch_size is .* got 0"),
+        ({"patch_size": 4.0}, r"patch_size is .* got 4\.0"),
+        ({"patch_size": "4"}, "patch_size is .* got '4'"),
+        ({"patch_size": 16}, "16 × 16 pixels do not tile an image of 8 × 12"),
+        ({"in_channels": 0}, "in_channels is .* got 0"),
+        ({"dim": 0}, "dim is .* got 0"),
+        ({"dim": 24.0}, r"dim is .* got 24\.0"),
+        ({"depth": 0}, "depth is .* got 0"),
+        ({"depth": -1}, "depth is .* got -1"),
+        ({"heads": 0}, "heads is .* got 0"),
+        ({"mlp_dim": 0}, "mlp_dim is .* got 0"),
+        ({"num_classes": 0}, "num_classes is .* got 0"),
+        ({"dim_head": 0}, "dim_head is .* got 0"),
+        ({"dropout": 1.5}, "dropout is a share from 0 to 1, got 1.5"),
+        ({"dropout": float("nan")}, "dropout is a share from 0 to 1, got nan"),
     ],
 )
 def test_what_does_not_fit_is_named(options, said):
     with pytest.raises(ValueError, match=said):
         small(**options)
+
+
+def test_what_is_not_used_is_not_looked_at():
+    assert small(num_classes=0, classification=False)(images()).shape == (2, 6, 24)
+    assert small(depth=0, heads=0, mlp_dim=0, encoder=Encoder(1, 24, 2, 8))(images()).shape == (2, 7)
+
+
+def test_sizes_may_be_numpys_and_lists():
+    model = ViT(image_size=[np.int64(8), np.int64(12)], **{name: np.int64(size) for name, size in SMALL.items()})
+    assert model(images()).shape == (2, 7)
+    assert [type(side) for side in model.image_size] == [int, int]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"image_size": 0}, {"image_size": 8.0}, {"image_size": (8, 8, 3)}, {"image_size": 10}, {"patch_size": 4.0}]
+    + [{name: 0} for name in ("patch_size", "num_classes", "dim", "depth", "mlp_dim", "in_channels")],
+    ids=str,
+)
+def test_parameters_of_what_cannot_be_built_are_not_counted(wrong):
+    sizes = {"image_size": 8, "patch_size": 4, "num_classes": 7, "dim": 24, "depth": 2, "mlp_dim": 40}
+    with pytest.raises(ValueError, match=r"whole number|one number|do not tile"):
+        count_parameters(**sizes | wrong)
+    preset = {"patch_size": 4, "image_size": 8, "dim": 24, "heads": 3, "depth": 1, "mlp_dim": 40}
+    with pytest.raises(ValueError, match=r"whole number|one number|do not tile"):
+        vit("Ti", **preset | wrong)
+
+
+def test_an_option_goes_before_the_presets():
+    assert len(vit("Ti", depth=2, image_size=32).encoder.blocks) == 2
+    assert PRESETS["Ti"]["depth"] == 12
 
 
 def test_images_of_another_size_are_named():

@@ -11,6 +11,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from vit_course.patches import check_sizes
+
 Mask = Bool[Tensor, "*#batch #queries #keys"] | None
 
 
@@ -45,15 +47,17 @@ class MultiHeadSelfAttention(nn.Module):
         out: Linear(heads·dim_head, D).
 
     Raises:
-        ValueError: `dim_head` is not given and `heads` does not divide `dim`.
+        ValueError: `dim_head` is not given and `heads` does not divide `dim`, or a size is below 1.
     """
 
     def __init__(self, dim: int, heads: int, dim_head: int | None = None) -> None:
         super().__init__()
+        check_sizes(dim=dim, heads=heads)
         if dim_head is None:
             if dim % heads:
                 raise ValueError(f"dim={dim} is not divisible by heads={heads}: change one, or give dim_head.")
             dim_head = dim // heads
+        check_sizes(dim_head=dim_head)
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * heads * dim_head)
         self.out = nn.Linear(heads * dim_head, dim)

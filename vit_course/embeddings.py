@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vit_course.patches import patchify
+from vit_course.patches import check_sizes, patchify
 
 
 class PatchEmbedding(nn.Module):
@@ -23,10 +23,14 @@ class PatchEmbedding(nn.Module):
 
     Attributes:
         projection: Linear(P·P·C, D), shared by all patches.
+
+    Raises:
+        ValueError: a size is below 1.
     """
 
     def __init__(self, patch_size: int, in_channels: int, dim: int) -> None:
         super().__init__()
+        check_sizes(patch_size=patch_size, in_channels=in_channels, dim=dim)
         self.patch_size = patch_size
         self.projection = nn.Linear(patch_size * patch_size * in_channels, dim)
 
@@ -115,10 +119,14 @@ class LearnedPositions(nn.Module):
     Args:
         num_tokens: places, the CLS token's included.
         dim: length of a token, D.
+
+    Raises:
+        ValueError: a size is below 1.
     """
 
     def __init__(self, num_tokens: int, dim: int) -> None:
         super().__init__()
+        check_sizes(num_tokens=num_tokens, dim=dim)
         self.positions = nn.Parameter(torch.empty(1, num_tokens, dim).normal_(std=0.02))
 
     def forward(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
@@ -159,8 +167,9 @@ def sincos_positions(height: int, width: int, dim: int) -> Float[Tensor, "height
         (height·width, D), row by row, positions counted from 0.
 
     Raises:
-        ValueError: `dim` is not divisible by 4.
+        ValueError: `dim` is not divisible by 4, or a size is below 1.
     """
+    check_sizes(height=height, width=width, dim=dim)
     if dim % 4:
         raise ValueError(f"two axes of sines and cosines need a dim divisible by 4, got {dim}.")
     omega = 10000.0 ** (-torch.arange(dim // 4) / (dim // 4))

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vit_course.attention import Mask, MultiHeadSelfAttention
+from vit_course.patches import check_sizes
 
 LAYER_NORM_EPS = 1e-6
 
@@ -19,10 +20,16 @@ class FeedForward(nn.Module):
         dim: length of a token, D.
         hidden_dim: the wider middle.
         dropout: share of numbers dropped after each layer while training.
+
+    Raises:
+        ValueError: a size is below 1, or `dropout` is not from 0 to 1.
     """
 
     def __init__(self, dim: int, hidden_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
+        check_sizes(dim=dim, hidden_dim=hidden_dim)
+        if not 0 <= dropout <= 1:  # nn.Dropout lets NaN pass
+            raise ValueError(f"dropout is a share from 0 to 1, got {dropout!r}.")
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, dim)
         self.dropout = nn.Dropout(dropout)
@@ -40,10 +47,14 @@ class EncoderBlock(nn.Module):
         mlp_dim: the middle of the feed-forward network.
         dropout: inside the feed-forward network.
         dim_head: features of one head; D / heads if not given.
+
+    Raises:
+        ValueError: a size is below 1 or does not fit, or `dropout` is not from 0 to 1.
     """
 
     def __init__(self, dim: int, heads: int, mlp_dim: int, dropout: float = 0.0, dim_head: int | None = None) -> None:
         super().__init__()
+        check_sizes(dim=dim, mlp_dim=mlp_dim)
         self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.attention = MultiHeadSelfAttention(dim, heads, dim_head)
         self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
@@ -60,12 +71,16 @@ class Encoder(nn.Module):
     Args:
         depth: number of blocks.
         dim, heads, mlp_dim, dropout, dim_head: as in `EncoderBlock`.
+
+    Raises:
+        ValueError: a size is below 1 or does not fit, or `dropout` is not from 0 to 1.
     """
 
     def __init__(
         self, depth: int, dim: int, heads: int, mlp_dim: int, dropout: float = 0.0, dim_head: int | None = None
     ) -> None:
         super().__init__()
+        check_sizes(depth=depth)
         self.blocks = nn.ModuleList(EncoderBlock(dim, heads, mlp_dim, dropout, dim_head) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
 

@@ -4,6 +4,8 @@ Source: Dosovitskiy et al. 2021, *An Image is Worth 16x16 Words*, section 3.1: a
 becomes N = H·W / P² flattened patches of P·P·C numbers.
 """
 
+from numbers import Integral
+
 from einops import rearrange
 from jaxtyping import Shaped
 from torch import Tensor
@@ -17,9 +19,9 @@ def num_patches(height: int, width: int, patch_size: int) -> int:
     """How many patches of `patch_size` × `patch_size` pixels tile an image of `height` × `width` pixels.
 
     Raises:
-        ValueError: a side of the image is not a multiple of the patch size.
+        ValueError: a side of the image is not a multiple of the patch size, or a size is below 1.
     """
-    if patch_size < 1 or height % patch_size or width % patch_size:
+    if patch_size < 1 or height < 1 or width < 1 or height % patch_size or width % patch_size:
         raise ValueError(f"patches of {patch_size} × {patch_size} pixels do not tile an image of {height} × {width}.")
     return (height // patch_size) * (width // patch_size)
 
@@ -78,3 +80,28 @@ def corrected_pattern() -> str:
     counts pixels inside one: the other way round, as in `ARTICLE_PATTERN`, every patch is spread over the whole image.
     """
     return "b c (x patch_x) (y patch_y) -> b (x y) (patch_x patch_y c)"
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse sizes to build with that are no whole numbers, or below 1.
+
+    Raises:
+        ValueError: names the size.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{name} is a whole number of 1 or more, got {size!r}.")
+
+
+def height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """The two sides of an image, in pixels, where one number stands for a square.
+
+    Raises:
+        ValueError: it is neither one size nor two.
+    """
+    sides = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
+    if len(sides) != 2:
+        raise ValueError(f"image_size is one number or (height, width), got {image_size!r}.")
+    for side in sides:
+        check_sizes(image_size=side)
+    return int(sides[0]), int(sides[1])

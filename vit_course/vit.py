@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vit_course.attention import Mask
 from vit_course.embeddings import FixedPositions, LearnedPositions, PatchEmbedding, pool, prepend_cls_token
 from vit_course.encoder import Encoder
-from vit_course.patches import num_patches
+from vit_course.patches import check_sizes, height_and_width, num_patches
 
 # Table 1 of the paper; Ti and S from Touvron et al. 2021 (DeiT), table 1.
 PRESETS = {
@@ -43,7 +43,7 @@ class ViT(nn.Module):
         encoder: takes the place of the encoder; called with (tokens, mask).
 
     Raises:
-        ValueError: sizes that do not fit, or an unknown option.
+        ValueError: sizes that do not fit or are below 1, dropout that is not from 0 to 1, or an unknown option.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class ViT(nn.Module):
         encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-        patches = num_patches(height, width, patch_size)
+        height, width = height_and_width(image_size)
         if pool not in ("cls", "mean"):
             raise ValueError(f'pool is "cls" or "mean", got {pool!r}.')
         self.image_size, self.pool, self.classification = (height, width), pool, classification
         self.embedding = PatchEmbedding(patch_size, in_channels, dim)
+        patches = num_patches(height, width, patch_size)
         if positions == "learned":
             self.positions = LearnedPositions(patches + classification, dim)
         elif positions == "sincos":
@@ -81,6 +81,7 @@ class ViT(nn.Module):
             raise ValueError(f'positions is "learned", "sincos" or "none", got {positions!r}.')
         self.encoder = Encoder(depth, dim, heads, mlp_dim, dropout, dim_head) if encoder is None else encoder
         if classification:
+            check_sizes(num_classes=num_classes)
             self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
             self.head = nn.Linear(dim, num_classes)
 
@@ -100,14 +101,15 @@ def vit(preset: str, *, patch_size: int = 16, image_size: int = 224, num_classes
 
     Args:
         preset: a key of `PRESETS`.
-        patch_size, image_size, num_classes, options: as in `ViT`.
+        patch_size, image_size, num_classes, options: as in `ViT`; an option goes before the preset's.
 
     Raises:
-        ValueError: there is no such preset.
+        ValueError: there is no such preset, or as in `ViT`.
     """
     if preset not in PRESETS:
         raise ValueError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}.")
-    return ViT(patch_size=patch_size, image_size=image_size, num_classes=num_classes, **PRESETS[preset], **options)
+    options = PRESETS[preset] | options
+    return ViT(patch_size=patch_size, image_size=image_size, num_classes=num_classes, **options)
 
 
 def count_parameters(
@@ -120,9 +122,14 @@ def count_parameters(
     mlp_dim: int,
     in_channels: int = 3,
 ) -> int:
-    """The parameters of a `ViT` by formula, with heads of dim / heads features."""
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    tokens = 1 + num_patches(height, width, patch_size)
+    """The parameters of a `ViT` by formula, with heads of dim / heads features.
+
+    Raises:
+        ValueError: sizes that do not fit or are below 1.
+    """
+    check_sizes(patch_size=patch_size, in_channels=in_channels, num_classes=num_classes)
+    check_sizes(dim=dim, depth=depth, mlp_dim=mlp_dim)
+    tokens = 1 + num_patches(*height_and_width(image_size), patch_size)
     embedding = (patch_size**2 * in_channels + 1) * dim + dim + tokens * dim  # projection, CLS, positions
     attention = (dim + 1) * 3 * dim + (dim + 1) * dim
     mlp = (dim + 1) * mlp_dim + (mlp_dim + 1) * dim
