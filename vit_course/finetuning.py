@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vit_course.embeddings import FixedPositions, LearnedPositions
+from vit_course.patches import height_and_width, num_patches
 from vit_course.vit import ViT
 
 
@@ -46,7 +47,7 @@ def resize_positions(
 def resize_model(model: ViT, image_size: int | tuple[int, int]) -> ViT:
     """Make a ViT take images of another size, in place: the patches stay as large, so their number changes.
 
-    Learned positions become a new Parameter, which an optimizer made before does not know.
+    Learned positions become a new Parameter, without `.grad`; an optimizer made before, or a hook, does not know it.
 
     Args:
         model: a `ViT` that classifies, with learned, fixed or no positions.
@@ -58,17 +59,16 @@ def resize_model(model: ViT, image_size: int | tuple[int, int]) -> ViT:
     Raises:
         ValueError: the patches do not tile such images.
     """
-    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    patch = model.embedding.patch_size
-    if size[0] % patch or size[1] % patch:
-        raise ValueError(f"patches of {patch} × {patch} pixels do not tile an image of {size[0]} × {size[1]}.")
+    size, patch = height_and_width(image_size), model.embedding.patch_size
+    num_patches(*size, patch)  # refuses what the patches do not tile
     old_grid, new_grid = ((height // patch, width // patch) for height, width in (model.image_size, size))
     if old_grid != new_grid and isinstance(model.positions, LearnedPositions):
-        learned = model.positions.positions.detach()
-        new = resize_positions(learned.cpu(), old_grid, new_grid)  # Apple's MPS has had bicubic since torch 2.6 only
-        model.positions.positions = nn.Parameter(new.to(learned))
+        old = model.positions.positions
+        new = resize_positions(old.detach().cpu(), old_grid, new_grid)  # Apple's MPS has had bicubic since torch 2.6
+        model.positions.positions = nn.Parameter(new.to(old), requires_grad=old.requires_grad)
     elif old_grid != new_grid and isinstance(model.positions, FixedPositions):
         old = model.positions.positions
-        model.positions = FixedPositions(*new_grid, old.shape[-1], cls=True).to(old)
+        new = FixedPositions(*new_grid, old.shape[-1], cls=model.classification).positions
+        model.positions.positions = new.to(old)  # the buffer, not the module: that has a mode and may have hooks
     model.image_size = size
     return model
