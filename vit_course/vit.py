@@ -137,6 +137,8 @@ def count_parameters(
     return embedding + depth * (attention + mlp + 2 * norm) + norm + (dim + 1) * num_classes
 
 
+# Their convolution is our Linear: the same numbers in another order (lesson 02).
+_KERNELS = {"torchvision": "conv_proj.weight", "timm": "patch_embed.proj.weight"}
 _TORCHVISION = (
     (r"^class_token$", "cls_token"),
     (r"^encoder\.pos_embedding$", "positions.positions"),
@@ -148,7 +150,7 @@ _TORCHVISION = (
     (r"\.mlp\.(0|linear_1)\.", ".mlp.fc1."),
     (r"\.mlp\.(3|linear_2)\.", ".mlp.fc2."),
     (r"^encoder\.ln\.", "encoder.norm."),
-    (r"^heads\.head\.", "head."),
+    (r"^heads\.(head\.)?(weight|bias)$", r"head.\2"),  # heads: a Sequential, or a Linear put in its place
 )
 _TIMM = (
     (r"^pos_embed$", "positions.positions"),
@@ -163,34 +165,68 @@ _TIMM = (
 def convert_torchvision_weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a torchvision `VisionTransformer`, under the names and in the shapes of `ViT`.
 
+    Weights without a head stay without one.
+
     Raises:
-        ValueError: it is no such state dict.
+        ValueError: it is no such state dict; the message says what it is, and where it can what to do.
     """
-    return _converted(state_dict, _TORCHVISION, "conv_proj.weight", "torchvision")
+    return _converted(state_dict, _TORCHVISION, "torchvision")
 
 
 def convert_timm_weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a plain timm `VisionTransformer` with a CLS token, as of `vit_base_patch16_224`, for `ViT`.
 
+    Weights without a head stay without one.
+
     Raises:
-        ValueError: it is no such state dict.
+        ValueError: it is no such state dict; the message says what it is, and where it can what to do.
     """
-    return _converted(state_dict, _TIMM, "patch_embed.proj.weight", "timm")
+    return _converted(state_dict, _TIMM, "timm")
 
 
-def _converted(
-    state_dict: Mapping[str, Tensor], rules: tuple[tuple[str, str], ...], kernel: str, library: str
-) -> dict[str, Tensor]:
-    if kernel not in state_dict:
-        raise ValueError(f"this is no state dict of a ViT from {library}: it has no {kernel!r}.")
-    converted = {}
-    for name, value in state_dict.items():
-        if name == kernel:  # their convolution is our Linear: the same numbers in another order (lesson 02)
-            value = rearrange(value, "d c p1 p2 -> d (p1 p2 c)")
-        for pattern, ours in rules:
-            name = re.sub(pattern, ours, name)
-        converted[name] = value
+def _converted(state_dict: Mapping[str, Tensor], rules: tuple[tuple[str, str], ...], library: str) -> dict[str, Tensor]:
+    kernel, refused = _KERNELS[library], f"this is no state dict of a ViT from {library}"
+    if not isinstance(state_dict, Mapping) or kernel not in state_dict:
+        raise ValueError(f"{refused}: {_instead(state_dict, kernel)}")
+    names = {theirs: theirs for theirs in state_dict}
+    for pattern, ours in rules:
+        names = {theirs: re.sub(pattern, ours, name) for theirs, name in names.items()}
+    depth = len({name.split(".")[2] for name in names.values() if name.startswith("encoder.blocks.")}) or 1
+    with torch.device("meta"):  # for the names alone
+        places = ViT(image_size=1, patch_size=1, num_classes=1, dim=1, depth=depth, heads=1, mlp_dim=1).state_dict()
+    unknown = [theirs for theirs, name in names.items() if name not in places]
+    missing = [name for name in places if name not in names.values() and not name.startswith("head.")]
+    if unknown or missing:
+        raise ValueError(
+            f"{refused} that `ViT` can take. Without a place there: {_some(unknown)}. Missing: {_some(missing)}. "
+            "Ours is the paper's: one CLS token, with a position; biases everywhere; no other tokens, norms or layers."
+        )
+    converted = {name: state_dict[theirs] for theirs, name in names.items()}
+    converted[names[kernel]] = rearrange(state_dict[kernel], "d c p1 p2 -> d (p1 p2 c)")
     return converted
+
+
+def _instead(given: object, kernel: str) -> str:
+    """What was given in place of a state dict with this kernel, and what to do."""
+    if not isinstance(given, Mapping):
+        return f'it is a {type(given).__name__}. Give model.state_dict(), or torch.load(path, map_location="cpu").'
+    for name, value in given.items():
+        if isinstance(value, Mapping) and any(str(inside).endswith(kernel) for inside in value):
+            return f"that lies inside it. Give state_dict[{name!r}]."
+        if str(name).endswith(f".{kernel}"):
+            prefix = name.removesuffix(kernel)
+            mended = f"{{name.removeprefix({prefix!r}): value for name, value in state_dict.items()}}"
+            return f"its names begin with {prefix!r}. Give {mended}."
+    if "embedding.projection.weight" in given:
+        return "its names are those of `ViT` already. Give it to model.load_state_dict."
+    for library, other in _KERNELS.items():
+        if other in given:
+            return f"it may be one from {library}. Take convert_{library}_weights."
+    return f"it has no {kernel!r}. It has {_some(list(given))}."
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "") or "none"
 
 
 def load_pretrained(name: str = "vit_b_16") -> ViT:
