@@ -1,6 +1,13 @@
 """The Vision Transformer, whole.
 
-Source: Dosovitskiy et al. 2021, *An Image is Worth 16x16 Words*, section 3.1 and table 1.
+Source: Dosovitskiy et al. 2021, *An Image is Worth 16x16 Words*, section 3.1 and table 1. What others do differently:
+
+- Patches go through a Linear; torchvision and timm have a convolution, with the same numbers in another order.
+- Queries, keys and values come from one Linear, rows q, k, v, with a bias; equation 5 of the paper has none.
+- Attention is PyTorch's fused function, which hands out no weights; `MultiHeadSelfAttention.weights` does.
+- Dropout acts inside the MLPs only; in the paper also after attention and after the positions are added.
+- The head is one Linear, as when the paper fine-tunes; in pre-training the paper's has a hidden layer.
+- CLS begins at 0, learned positions at a standard deviation of 0.02, all else as PyTorch's layers do.
 """
 
 import re
