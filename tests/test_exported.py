@@ -59,7 +59,7 @@ def test_onnx_with_a_free_batch(options, tmp_path):
         assert torch.allclose(torch.from_numpy(found), model(images(size)), atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_model_gives_the_same(backend):
     if backend == "inductor" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         pytest.skip("no C++ compiler, which torch.compile's own backend needs")
