@@ -7,9 +7,9 @@ import torch
 from right_answers import RIGHT_ANSWERS
 
 from vit_course.checks import evaluate, exercises
+from vit_course.checks.conditions import standard_state
 from vit_course.checks.exercise import Observed
 from vit_course.checks.judge import judge
-from vit_course.checks.observers import untouched_state
 
 FRESH_SEEDS = (1, 20, 300)
 MISTAKES = [
@@ -28,8 +28,7 @@ ANSWERS = [
 def judged_afresh(name, candidate, seed):
     """The same exercise with other sizes and numbers, as a grader judges it."""
     exercise = exercises()[name]
-    with untouched_state():
-        torch.set_num_threads(1)
+    with standard_state():
         cases = exercise.drawn(seed)
         expected = exercise.expected_on(cases)
         got = exercise.observations(candidate, cases)
@@ -99,6 +98,7 @@ UNIVERSAL = {
     "changes-input",
     "detaches",
     "loses-dtype",
+    "detours-through-float32",
     "needs-contiguous",
 }
 

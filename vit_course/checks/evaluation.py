@@ -6,19 +6,18 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from vit_course.checks.catalogue import exercises
+from vit_course.checks.conditions import standard_state
 from vit_course.checks.exercise import Exercise, Observed
 from vit_course.checks.judge import Report, judge
-from vit_course.checks.observers import type_name, untouched_state
+from vit_course.checks.observers import type_name
 
 
 def evaluate(name: str, candidate: Any) -> Report:
     """Judge `candidate` as an answer to the exercise `name`, without displaying anything.
 
     Never raises, whatever the candidate does (KeyboardInterrupt passes), and leaves random states, grad mode, default
-    dtype and default device as they were.
+    dtype and default device as they were. Nor does it depend on them: what ran before decides nothing.
 
     Raises:
         ValueError: no exercise has that name.
@@ -28,10 +27,12 @@ def evaluate(name: str, candidate: Any) -> Report:
         given = "None" if candidate is None else f"a `{type_name(candidate)}`"
         message = f"The check needs `{name}` itself, to try it out, but was given {given}."
         return Report(name, "failed", f"{message} Write `check({name})`, without calling it.")
-    with untouched_state():
-        torch.set_num_threads(1)  # the tensors are small: handing them out to threads takes longer than the work
+    with standard_state():
         try:
             cases, expected = exercise.notebook_cases, exercise.expected  # before the candidate can touch anything
+        except RuntimeError as error:
+            return Report(name, "error", str(error))
+        try:
             got = exercise.observations(candidate, cases)
             return judge(exercise, cases, expected, got, lambda mistake: _observed(exercise, mistake))
         except KeyboardInterrupt:

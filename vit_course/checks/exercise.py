@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vit_course.checks.observers import Case, Observations, call, standard_state
+from vit_course.checks.conditions import standard_state
+from vit_course.checks.observers import Case, Observations, call
 
 NOTEBOOK_SEED = 0
+TOLERANCE, EXACT = 1e-5, 1e-9  # relative and absolute
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Exercise:
         observe: what runs beside the candidate.
         derive: for random results: turns raw observations into the properties that are compared.
         ignore: observations that are not compared, such as a gradient that is always about zero.
+        exact: the code only moves, weighs or adds up what it is given, so that float64 is held to `EXACT` instead of
+            `TOLERANCE`. Not where a table, a distance or a schedule is computed: right code may differ more there.
         picture: draws expected beside yours: (case, expected, yours) → HTML, or "" where there is nothing to draw.
     """
 
@@ -62,6 +66,7 @@ class Exercise:
     observe: Callable[[Callable, Case], Observations] = call
     derive: Callable[[Case, Observations], Observations] | None = None
     ignore: frozenset[str] = field(default_factory=frozenset)
+    exact: bool = False
     picture: Callable[[Case, Observations, Observations], str] | None = None
 
     def observations(self, candidate: Callable, cases: list[Case]) -> list[Observations]:
@@ -89,8 +94,17 @@ class Exercise:
         seen = self.observations(self.reference, cases)
         for case, one in zip(cases, seen, strict=True):
             if one.get("raised", "ValueError") != "ValueError":
-                raise RuntimeError(f"the course's own {self.name} fails on {case.label}: {one}")
+                raise RuntimeError(
+                    f"The course's own `{self.name}` fails here, so nothing can be compared with it "
+                    f"({case.label}: {one['raised']}: {one.get('_error', '')}). Has something in this session put "
+                    "its own function in the place of one of PyTorch's or einops'? Restart the kernel and run the "
+                    "cells again."
+                )
         return seen
+
+    @property
+    def float64_tolerance(self) -> float:
+        return EXACT if self.exact else TOLERANCE
 
     @functools.cached_property
     def notebook_cases(self) -> list[Case]:
@@ -162,6 +176,11 @@ def _viewing(run: Callable, *arguments: Any) -> Any:
     return run(*[a.view(-1).view(a.shape) if isinstance(a, Tensor) else a for a in arguments])
 
 
+def _narrow(value: Any) -> Any:
+    """float64 cut to what float32 holds, in float64 again. Others stay as they are."""
+    return value.float().double() if isinstance(value, Tensor) and value.dtype == torch.float64 else value
+
+
 def _nothing(_: Any) -> None:
     return None
 
@@ -206,6 +225,15 @@ _UNIVERSAL: dict[str, tuple[str, tuple[Callable, ...], str]] = {
         (lambda run, *arguments: run(*arguments).float(),),
         "The numbers are right, but always come back as float32, whatever dtype went in. Keep the dtype of the "
         "input: no `.float()`, and give new tensors `dtype=x.dtype`.",
+    ),
+    "detours-through-float32": (
+        "dtypes",
+        (
+            lambda run, *arguments: _narrow(run(*arguments)),
+            lambda run, *arguments: run(*map(_narrow, arguments)),
+        ),
+        "The result has the right dtype, but on the way it was float32, which keeps 7 digits of float64's 16. Stay "
+        "with the dtype of the input from beginning to end: no `.float()`, and give new tensors `dtype=x.dtype`.",
     ),
     "needs-contiguous": (
         "layouts",

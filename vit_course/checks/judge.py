@@ -14,10 +14,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vit_course.checks.exercise import Exercise
+from vit_course.checks.exercise import TOLERANCE, Exercise
 from vit_course.checks.observers import Case, Observations
 
-TOLERANCE = 1e-5
 AGAIN = "output with gradients"  # of the second call
 # Bound when this module is loaded: a learner's `torch.allclose = …` then decides nothing here.
 _allclose, _isclose = torch.allclose, torch.isclose
@@ -70,7 +69,7 @@ def judge(
     printed = next((one["_printed"] for one in got if one.get("_printed")), "")
     if all(one.get("_stub") for one in got):
         return Report(exercise.name, "unattempted", "Not attempted yet: the stub still raises `NotImplementedError`.")
-    wrong = [i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if not agree(a, b, exercise.ignore)]
+    wrong = [i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if not _agree(exercise, a, b)]
     if not wrong:
         return Report(exercise.name, "passed", f"Right on all {len(cases)} cases.", printed=printed)
     # Code that mostly stops with an error is explained by one; else by what is easiest to see.
@@ -91,24 +90,36 @@ def judge(
 def _difficulty(case: Case, expected: Observations, got: Observations) -> int:
     """How hard it is to see what is wrong in a case. Plainest is a wrong number that says where it came from."""
     right, yours = expected.get("output"), got.get("output")
-    if "output" in got and "output" in expected and not _equal(right, yours, False):
+    if "output" in got and "output" in expected and not _equal(right, yours):
         return 0 if case.numbered else 1
     return 2 if "raised" not in got else 3
 
 
 def agree(
-    a: Observations, b: Observations, ignore: frozenset[str] = frozenset(), *, nan_equals_nan: bool = False
+    a: Observations,
+    b: Observations,
+    ignore: frozenset[str] = frozenset(),
+    *,
+    nan_equals_nan: bool = False,
+    float64: float = TOLERANCE,
 ) -> bool:
-    """Whether two observations of one case are the same, notes aside."""
+    """Whether two observations of one case are the same, notes aside. `float64`: the tolerance for that dtype."""
     names = {name for name in a.keys() | b.keys() if not name.startswith("_")} - ignore
-    return all(name in a and name in b and _equal(a[name], b[name], nan_equals_nan) for name in names)
+    return all(name in a and name in b and _equal(a[name], b[name], nan_equals_nan, float64) for name in names)
 
 
-def _equal(a: Any, b: Any, nan_equals_nan: bool) -> bool:
+def _agree(exercise: Exercise, a: Observations, b: Observations, ignore: frozenset[str] = frozenset()) -> bool:
+    return agree(a, b, exercise.ignore | ignore, float64=exercise.float64_tolerance)
+
+
+def _equal(a: Any, b: Any, nan_equals_nan: bool = False, float64: float = TOLERANCE) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a.shape != b.shape or a.dtype != b.dtype or a.layout != b.layout:
             return False
-        return _allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=nan_equals_nan)
+        tolerance = float64 if a.dtype == torch.float64 else TOLERANCE
+        if not (a.is_floating_point() or a.is_complex()):
+            tolerance = 0.0  # whole numbers are right or wrong
+        return _allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=nan_equals_nan)
     if type(a) is not type(b):
         return False
     if isinstance(a, float):
@@ -143,7 +154,10 @@ def diagnose(
 
 
 def _same_in_all(exercise: Exercise, mistake: Seen, got: Seen) -> bool:
-    return all(agree(a, b, exercise.ignore, nan_equals_nan=True) for a, b in zip(mistake, got, strict=True))
+    return all(
+        agree(a, b, exercise.ignore, nan_equals_nan=True, float64=exercise.float64_tolerance)
+        for a, b in zip(mistake, got, strict=True)
+    )
 
 
 def _same_forward(exercise: Exercise, expected: Seen, mistake: Seen, got: Seen) -> bool:
@@ -188,7 +202,7 @@ def _same_result(a: Observations, b: Observations) -> bool:
 def _same_values(a: Tensor, b: Tensor) -> bool:
     if a.shape != b.shape or a.is_complex() != b.is_complex():
         return False
-    return _equal(*(x if x.is_complex() else x.double() for x in (a, b)), True)
+    return _equal(*(x if x.is_complex() else x.double() for x in (a, b)), nan_equals_nan=True)
 
 
 # Explaining: no mistake of the catalogue fits, so say what differs first, in the learner's terms.
@@ -199,12 +213,15 @@ ORDER = ("raised", "kind", "parameters", "changed", "output", AGAIN, "gradients"
 
 def explain(exercise: Exercise, case: Case, expected: Observations, got: Observations) -> str:
     """The first difference between two observations of one case, in words."""
+    names = [name for name in (*ORDER, *sorted(expected | got)) if name in expected or name in got]
     name = next(
         name
-        for name in (*ORDER, *sorted(expected | got))
+        for name in names
         if not name.startswith("_")
         and name not in exercise.ignore
-        and not ((name in expected) == (name in got) and (name not in got or _equal(expected[name], got[name], False)))
+        and not (
+            name in expected and name in got and _equal(expected[name], got[name], False, exercise.float64_tolerance)
+        )
     )
     return f"Tried with {case.label}: {_difference(exercise, case, name, expected, got)}"
 
@@ -229,6 +246,8 @@ def _difference(exercise: Exercise, case: Case, name: str, expected: Observation
     a, b = expected.get(name), got.get(name)
     if name.startswith("gradient of"):
         which = f"the gradient of `{name.removeprefix('gradient of ')}`"
+        if isinstance(b, Tensor) and _equal(a, b):
+            return f"the numbers are right, but {which} {_digits(a, b)}"
         if isinstance(b, str) or (isinstance(b, Tensor) and not b.any()):
             return f"the numbers are right, but {which} is cut off: training could not reach it."
         return f"the numbers are right, but {which} is not."
@@ -332,11 +351,13 @@ def _wrong_tensor(exercise: Exercise, case: Case, name: str, a: Tensor, b: Tenso
         return text
     if a.dtype != b.dtype:
         return f"{what} should keep the dtype {_dtype(a)}; yours comes back as {_dtype(b)}."
+    if a.is_floating_point() and _equal(a, b):
+        return f"{what} {_digits(a, b)}"
+    off = ~_isclose(b, a, rtol=TOLERANCE, atol=TOLERANCE) if a.is_floating_point() else a != b
     a, b = a.double(), b.double()
     bad = (~torch.isfinite(b)) & torch.isfinite(a)
     if bad.any():
         return f"{bad.double().mean():.0%} of the numbers in {what} are NaN or infinite."
-    off = ~_isclose(b, a, rtol=TOLERANCE, atol=TOLERANCE)
     first = tuple(int(i) for i in off.nonzero()[0])
     place = ", ".join(f"{axis} {i}" for axis, i in zip(axes or ["index"] * a.ndim, first, strict=True))
     text = f"the shape is right, but {off.double().mean():.0%} of the numbers in {what} are not. "
@@ -347,6 +368,15 @@ def _wrong_tensor(exercise: Exercise, case: Case, name: str, a: Tensor, b: Tenso
     if right and not yours:
         return f"{text}it should be {right}; yours is {b[first].item():.6g}, which stands nowhere in the input."
     return text + f"expected {a[first].item():.6g}, yours is {b[first].item():.6g}."
+
+
+def _digits(a: Tensor, b: Tensor) -> str:
+    """What to say of float64 numbers that are nearly right."""
+    digits = round(-math.log10((a - b).abs().max() / a.abs().max()))
+    return (
+        f"is right to about {digits} digits, while float64 holds 16. Did it pass through float32, which holds 7? "
+        "Use no `.float()`, give new tensors `dtype=x.dtype`, and add no small number that is not asked for."
+    )
 
 
 def _came_from(exercise: Exercise, case: Case, value: float) -> str:

@@ -9,14 +9,9 @@ compared.
 
 from __future__ import annotations
 
-import contextlib
 import dis
-import io
-import random
-import sys
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
@@ -26,8 +21,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from vit_course.checks.conditions import MAX_PRINTED, Printed, printable, standard_state
+
 Observations = dict[str, Any]
-MAX_PRINTED = 4000
 COURSE = str(Path(__file__).resolve().parents[1])
 _equal = torch.equal  # bound now: a candidate that patches torch changes nothing here
 
@@ -57,74 +53,6 @@ class Case:
     strided: bool = False
 
 
-class _Printed(io.TextIOBase):
-    """Keeps the beginning of what is printed, so that an endless print does not fill the memory."""
-
-    encoding = "utf-8"  # some code asks a stream for it
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> int:
-        if len(self.text) < MAX_PRINTED:
-            self.text += _printable(str(text))[: MAX_PRINTED - len(self.text)]
-        return len(text)
-
-
-@contextlib.contextmanager
-def untouched_state() -> Iterator[None]:
-    """Restores what a candidate may leave changed: random states, grad mode, defaults, threads, warnings, streams."""
-    numpy = sys.modules.get("numpy")
-    python_state, torch_state = random.getstate(), torch.get_rng_state()
-    numpy_state = numpy.random.get_state() if numpy else None
-    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
-    streams, threads = (sys.stdout, sys.stderr), torch.get_num_threads()
-    try:
-        with warnings.catch_warnings():
-            yield
-    finally:
-        sys.stdout, sys.stderr = streams
-        torch.set_grad_enabled(grad)
-        torch.set_default_dtype(dtype)
-        _default_device(device)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        random.setstate(python_state)
-        torch.set_rng_state(torch_state)
-        if numpy_state is not None:
-            numpy.random.set_state(numpy_state)
-        if cuda_states:
-            torch.cuda.set_rng_state_all(cuda_states)
-
-
-def _default_device(device: torch.device) -> None:
-    if torch.get_default_device() != device:  # setting it at all makes every later torch call a little slower
-        torch.set_default_device(device)
-
-
-@contextlib.contextmanager
-def standard_state(printed: io.TextIOBase | None = None, seed: int = 0) -> Iterator[None]:
-    """The same conditions whatever the notebook has set: random states from `seed`, float32, CPU, gradients on.
-
-    Printing goes to `printed`, or is dropped.
-    """
-    printed = _Printed() if printed is None else printed
-    with (
-        untouched_state(),
-        torch.inference_mode(False),
-        torch.autocast("cpu", enabled=False),
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(_Printed()),  # warnings are not what a learner printed
-    ):
-        torch.set_grad_enabled(True)
-        torch.set_default_dtype(torch.float32)
-        _default_device(torch.device("cpu"))
-        torch.default_generator.manual_seed(seed)
-        random.seed(seed)
-        yield
-
-
 def strided(tensor: Tensor) -> Tensor:
     """The same tensor with its axes in the opposite order in memory, so that it is not contiguous."""
     backwards = tuple(reversed(range(tensor.ndim)))
@@ -143,7 +71,7 @@ def call(candidate: Callable, case: Case) -> Observations:
 def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observations:
     """Observe a class: its parameters, then, with the case's values copied into them, what the module computes."""
     seen: Observations = {}
-    printed = _Printed()
+    printed = Printed()
     modules: list[nn.Module] = []
 
     def build() -> Observations:
@@ -188,7 +116,7 @@ def _parameters(module: nn.Module, asked_for: Mapping[str, Tensor]) -> dict[str,
 
 def build_conv(candidate: Callable[..., nn.Conv2d], case: Case) -> Observations:
     """Observe `linear_to_conv`: what the convolution it returns computes, and whether the Linear stays as it was."""
-    printed = _Printed()
+    printed = Printed()
 
     def run() -> Observations:
         weight, bias = case.state["weight"], case.state["bias"]
@@ -212,7 +140,7 @@ def build_conv(candidate: Callable[..., nn.Conv2d], case: Case) -> Observations:
 
 def use_pattern(candidate: Callable[[], str], case: Case) -> Observations:
     """Observe `corrected_pattern`: what einops makes of the pattern it returns."""
-    printed = _Printed()
+    printed = Printed()
 
     def run() -> Observations:
         pattern = candidate()
@@ -226,8 +154,8 @@ def use_pattern(candidate: Callable[[], str], case: Case) -> Observations:
             kind = "a pattern that einops refuses"
             if missing and "->" in pattern:
                 kind = f"a pattern without {' and '.join(f'`{side}`' for side in missing)}"
-            return {"kind": kind, "_error": str(error), "_pattern": _printable(pattern)}
-        return {"kind": "str", "output": output, "_pattern": _printable(pattern)}
+            return {"kind": kind, "_error": str(error), "_pattern": printable(pattern)}
+        return {"kind": "str", "output": output, "_pattern": printable(pattern)}
 
     return _guarded(run, printed)
 
@@ -236,7 +164,7 @@ def _observe(
     run: Callable[[Mapping[str, Any]], Any], inputs: Mapping[str, Any], case: Case, module: nn.Module | None = None
 ) -> Observations:
     """Call twice: once without gradients, as when a trained model is used, and once with gradients asked for."""
-    printed = _Printed()
+    printed = Printed()
     tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
 
     def fresh() -> dict[str, Any]:
@@ -283,14 +211,14 @@ def _observe(
 
     seen = _guarded(plain_call, printed, seed=1)
     if seen.get("kind") == "tensor" and any(value.is_floating_point() for value in tensors.values()):
-        gradients = _guarded(gradient_call, _Printed(), seed=2)
+        gradients = _guarded(gradient_call, Printed(), seed=2)
         if "raised" in gradients:
             gradients = {"gradients": f"raised {gradients['raised']}", "_error": gradients["_error"]}
         seen |= gradients
     return seen
 
 
-def _guarded(observe: Callable[[], Observations], printed: _Printed, seed: int = 0) -> Observations:
+def _guarded(observe: Callable[[], Observations], printed: Printed, seed: int = 0) -> Observations:
     """Run an observation; an exception becomes one too. Only KeyboardInterrupt passes.
 
     Each step of a case has a seed of its own: a layer made anew at each call then gets new random weights.
@@ -316,7 +244,7 @@ def _describe(error: BaseException) -> Observations:
     """An exception as words: its type, what it says and the line of the learner's code it came from."""
     # A subclass of ValueError is as good as ValueError where one is asked for.
     name = "ValueError" if isinstance(error, ValueError) else type_name(error)
-    seen: Observations = {"raised": name, "_error": _printable(str(error))[:1000]}
+    seen: Observations = {"raised": name, "_error": printable(str(error))[:1000]}
     entries = traceback.extract_tb(error.__traceback__)
     own = [entry for entry in entries if not _is_library(entry.filename)]
     if own:
@@ -345,11 +273,7 @@ def type_name(thing: Any) -> str:
     return type.__dict__["__name__"].__get__(type(thing))  # a metaclass may have its own idea of `__name__`
 
 
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _kind(result: Any, printed: _Printed) -> str:
+def _kind(result: Any, printed: Printed) -> str:
     """What sort of thing a candidate returned, in a word."""
     if result is None:
         return "None after printing" if printed.text.strip() else "None"

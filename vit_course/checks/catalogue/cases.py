@@ -29,6 +29,10 @@ class Draw:
     def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.randn(shape, generator=self._generator, dtype=torch.float64).to(dtype)
 
+    def whole(self, *shape: int) -> Tensor:
+        """int64 so large that no float holds all of them."""
+        return torch.randint(-(2**62), 2**62, shape, generator=self._generator)
+
     def bytes(self, *shape: int) -> Tensor:
         return torch.randint(0, 256, shape, generator=self._generator, dtype=torch.uint8)
 
@@ -38,8 +42,12 @@ def numbered(*shape: int) -> Tensor:
     return torch.arange(1, torch.Size(shape).numel() + 1, dtype=torch.float32).reshape(shape)
 
 
-def image_grids(seed: int) -> list[tuple[str, Tensor, int, dict[str, Any]]]:
-    """(label, images (B, C, H, W), patch size, options of `Case`): what every exercise about patches is tried on."""
+def image_grids(seed: int, *, moved: bool = False) -> list[tuple[str, Tensor, int, dict[str, Any]]]:
+    """(label, images (B, C, H, W), patch size, options of `Case`): what every exercise about patches is tried on.
+
+    Args:
+        moved: the numbers are only moved, so that half precision asks for the very same ones: there sums may differ.
+    """
     draw = Draw(seed)
     grid = range(2, 8)
 
@@ -68,6 +76,7 @@ def image_grids(seed: int) -> list[tuple[str, Tensor, int, dict[str, Any]]]:
         ("", draw.normal(2, 3, 16, 40), 8, {}),
         ("", draw.normal(2, 3, 4, 5), 1, {}),
         ("", draw.normal(2, 3, 6, 6), 6, {}),
+        *([("", *images(3, torch.bfloat16), {})] if moved else []),
     ]
 
 
@@ -100,5 +109,5 @@ def patch_cases(seed: int) -> list[Case]:
     """The cases of a function (images, patch_size)."""
     return [
         Case(note + describe_images(images, size), {"images": images, "patch_size": size}, **options)
-        for note, images, size, options in image_grids(seed)
+        for note, images, size, options in image_grids(seed, moved=True)
     ]

@@ -28,6 +28,8 @@ def _channels_cases(seed: int) -> list[Case]:
         ("", draw.normal(2, 3, 5, 2), {}),  # as high as there are channels elsewhere
         ("", draw.normal(*sizes(3), dtype=torch.float64), {}),
         ("not contiguous in memory, ", draw.normal(*sizes(3)), {"strided": True}),
+        ("", draw.whole(*sizes(3)), {}),
+        ("", draw.normal(*sizes(3), dtype=torch.bfloat16), {}),
     ]
     return [
         Case(note + describe_images(images.permute(0, 3, 1, 2)), {"images": images}, **options)
@@ -40,6 +42,7 @@ TO_CHANNELS_FIRST = Exercise(
     lesson="00",
     points=1,
     reference=to_channels_first,
+    exact=True,
     cases=_channels_cases,
     axes={"images": "image row column channel", "output": "image channel row column"},
     hints=(
@@ -136,6 +139,7 @@ AVERAGE_POOL_2X2 = Exercise(
     lesson="00",
     points=1,
     reference=average_pool_2x2,
+    exact=True,
     cases=_pool_cases,
     axes={"images": "image channel row column", "output": "image channel row column"},
     hints=(

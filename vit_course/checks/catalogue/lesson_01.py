@@ -296,6 +296,7 @@ PATCHIFY = Exercise(
     lesson="01",
     points=3,
     reference=patchify,
+    exact=True,
     cases=patch_cases,
     axes={"images": "image channel row column", "output": "image patch value"},
     picture=_draw_patches,
@@ -414,7 +415,7 @@ PATCHIFY = Exercise(
 
 def _unpatchify_cases(seed: int) -> list[Case]:
     cases = []
-    for note, images, size, options in image_grids(seed + 1):
+    for note, images, size, options in image_grids(seed + 1, moved=True):
         height, width = images.shape[-2:]
         patches = patchify(images, size)
         if options.get("numbered"):
@@ -495,6 +496,7 @@ UNPATCHIFY = Exercise(
     lesson="01",
     points=2,
     reference=unpatchify,
+    exact=True,
     cases=_unpatchify_cases,
     axes={"patches": "image patch value", "output": "image channel row column"},
     picture=_draw_image,

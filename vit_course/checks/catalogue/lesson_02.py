@@ -162,6 +162,7 @@ PATCH_EMBEDDING = Exercise(
     lesson="02",
     points=2,
     reference=PatchEmbedding,
+    exact=True,
     cases=_embedding_cases,
     observe=build_and_call,
     axes={"images": "image channel row column", "output": "image patch feature"},

@@ -40,6 +40,9 @@ def _prepend_cases(seed: int) -> list[Case]:
     for note, tokens, options in _token_cases(seed, fewest=1):
         cls_token = draw.normal(1, 1, tokens.shape[-1], dtype=tokens.dtype)
         cases.append(Case(note + describe_tokens(tokens), {"tokens": tokens, "cls_token": cls_token}, **options))
+    # Two images: the gradients of more, added up in half precision, depend on their order.
+    tokens, cls_token = (draw.normal(*shape, dtype=torch.bfloat16) for shape in ((2, 5, 7), (1, 1, 7)))
+    cases.append(Case(describe_tokens(tokens), {"tokens": tokens, "cls_token": cls_token}))
     return cases
 
 
@@ -66,6 +69,7 @@ PREPEND_CLS_TOKEN = Exercise(
     lesson="03",
     points=1,
     reference=prepend_cls_token,
+    exact=True,
     cases=_prepend_cases,
     axes={"tokens": "image token feature", "output": "image token feature"},
     hints=(
@@ -193,6 +197,7 @@ POOL = Exercise(
     lesson="03",
     points=1,
     reference=pool,
+    exact=True,
     cases=_pool_cases,
     axes={"tokens": "image token feature", "output": "image feature"},
     hints=(
