@@ -223,8 +223,8 @@ class WithFunctional(nn.Module):
 
 def conv_by_data(projection, patch_size, in_channels):
     conv = nn.Conv2d(in_channels, projection.out_features, patch_size, patch_size)
-    conv.weight.data = projection.weight.data.view(-1, patch_size, patch_size, in_channels).permute(0, 3, 1, 2)
-    conv.bias.data = projection.bias.data
+    conv.weight.data = projection.weight.data.view(-1, patch_size, patch_size, in_channels).permute(0, 3, 1, 2).clone()
+    conv.bias.data = projection.bias.data.clone()
     return conv
 
 

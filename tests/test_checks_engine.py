@@ -1,5 +1,6 @@
 """The engine: what it says of code that is in no catalogue, and that nothing a candidate does can upset it."""
 
+import math
 import os
 import random
 import subprocess
@@ -371,8 +372,10 @@ def test_strided_is_the_same_and_cannot_be_flattened_by_view(shape):
 
 def test_origin_agrees_with_where_the_number_stands():
     tensor = numbered(2, 3, 4)
-    for index in range(tensor.numel()):
-        assert tensor[origin(index + 1, tensor.shape)] == index + 1
+    for number in tensor.flatten().tolist():
+        assert tensor[origin(number, tensor.shape)] == number
+    for number in (0, 1, -1, 255, tensor[0, 0, 1] * 2, tensor[0, 0, 1] + 0.5, 10_000, 10_025, math.nan, math.inf):
+        assert origin(float(number), tensor.shape) is None
 
 
 def test_sizes_all_differ():

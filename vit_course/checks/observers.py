@@ -39,7 +39,7 @@ class Case:
         forward: for a class, what the module is then called with.
         state: for a class, the value of every parameter by name.
         train: for a class, train or eval mode.
-        numbered: the input tensors count 0, 1, 2, …, so that each number says where it came from.
+        numbered: the input tensors count up, so that each number says where it came from.
         strided: the tensors are handed over in a memory order that is not theirs (non-contiguous).
     """
 
@@ -131,11 +131,27 @@ def build_conv(candidate: Callable[..., nn.Conv2d], case: Case) -> Observations:
                 seen["output"] = _plain(conv(case.forward["images"].clone()))
         elif isinstance(conv, Tensor):
             seen["output"] = _plain(conv)
-        same = _equal(projection.weight, weight) and _equal(projection.bias, bias)
-        trainable = projection.weight.requires_grad and projection.bias.requires_grad
-        return seen | {"changed": "" if same else "projection", "projection is trainable": trainable}
+
+        def same() -> bool:
+            return _equal(projection.weight, weight) and _equal(projection.bias, bias)
+
+        seen |= {"changed": "" if same() else "projection", "the Linear is trainable": _trainable(projection)}
+        if isinstance(conv, nn.Conv2d):
+            seen["the convolution is trainable"] = _trainable(conv)
+            before = same()
+            with torch.no_grad():
+                for parameter in (conv.weight, conv.bias):
+                    if isinstance(parameter, Tensor) and not parameter.is_inference():
+                        parameter.data.add_(1)  # as a step of training would
+            seen["has weights of its own"] = same() == before
+        return seen
 
     return _guarded(run, printed)
+
+
+def _trainable(layer: nn.Linear | nn.Conv2d) -> bool:
+    parts = [part for part in (layer.weight, layer.bias) if part is not None]
+    return all(isinstance(part, nn.Parameter) and part.requires_grad and not part.is_inference() for part in parts)
 
 
 def use_pattern(candidate: Callable[[], str], case: Case) -> Observations:

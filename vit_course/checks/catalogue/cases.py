@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vit_course.checks.judge import FIRST_NUMBER
 from vit_course.checks.observers import Case
 
 
@@ -38,8 +39,10 @@ class Draw:
 
 
 def numbered(*shape: int) -> Tensor:
-    """1, 2, 3, … in the given shape: each number says where it came from, and 0 says that it came from nowhere."""
-    return torch.arange(1, torch.Size(shape).numel() + 1, dtype=torch.float32).reshape(shape)
+    """`FIRST_NUMBER` and those that follow, in the given shape: each number says where it came from."""
+    count = torch.Size(shape).numel()
+    assert count < FIRST_NUMBER  # else twice a number could be another's place
+    return torch.arange(FIRST_NUMBER, FIRST_NUMBER + count, dtype=torch.float32).reshape(shape)
 
 
 def image_grids(seed: int, *, moved: bool = False) -> list[tuple[str, Tensor, int, dict[str, Any]]]:

@@ -72,7 +72,11 @@ TO_CHANNELS_FIRST = Exercise(
             lambda x: x.transpose(2, 3),
             "Only two axes have changed places, so the channels stand in the middle of the picture's sides. "
             "They have to pass both height and width.",
-            (lambda x: x.transpose(1, 2),),
+        ),
+        "sides-swapped-only": Mistake(
+            lambda x: x.transpose(1, 2),
+            "Height and width have changed places, and the channels still stand last. It is the other way round: the "
+            "channels move to second place, and height and width keep their order.",
         ),
         "batch-moved": Mistake(
             lambda x: x.permute(3, 0, 1, 2),

@@ -21,7 +21,16 @@ LARGEST_PICTURE = 24
 
 def _num_patches_cases(seed: int) -> list[Case]:
     draw = Draw(seed)
-    fitting = [(224, 224, 16), (224, 224, 8), (224, 224, 14), (32, 32, 4), (16, 16, 16), (16, 48, 16), (5, 7, 1)]
+    fitting = [
+        (224, 224, 16),
+        (224, 224, 8),
+        (224, 224, 14),
+        (32, 32, 4),
+        (16, 16, 16),
+        (16, 48, 16),
+        (48, 16, 16),
+        (5, 7, 1),
+    ]
     for _ in range(4):
         rows, columns, size = draw.sizes(rows=range(2, 9), columns=range(2, 9), size=range(2, 17))
         fitting.append((rows * size, columns * size, size))
@@ -148,6 +157,18 @@ NUM_PATCHES = Exercise(
             "You compare the two remainders. An image of 30 × 30 leaves 2 over on both sides with patches of 4, and "
             "passes. Each remainder has to be 0.",
         ),
+        "compares-the-sides": Mistake(
+            _unless(lambda h, w, p: h % w or w % p),
+            "You divide one side of the image by the other. Both have to be multiples of the patch size: `height % "
+            "patch_size` and `width % patch_size`.",
+            (
+                _unless(lambda h, w, p: h % p or w % h),
+                _unless(lambda h, w, p: h % w or h % p),
+                _unless(lambda h, w, p: h % w),
+                _unless(lambda h, w, p: w % h),
+                _unless(lambda h, w, p: w % h or w % p),
+            ),
+        ),
         "checks-sum": Mistake(
             _unless(lambda h, w, p: (h + w) % p != 0),
             "You check the sum of the sides. 30 + 34 is a multiple of 4, yet neither side is. Check each side.",
@@ -237,9 +258,9 @@ def _draw_patches(case: Case, expected: Observations, got: Observations) -> str:
     for title, values in (("expected", a), ("yours", b)):
         marked: dict[tuple[int, int], str] = {}
         for place, value in enumerate(values[image, token].tolist()):
-            if math.isfinite(value) and value == int(value) and 1 <= value <= images.numel():
-                _, _, row, column = origin(int(value), images.shape)
-                marked.setdefault((row, column), str(place))
+            came_from = origin(value, images.shape)
+            if came_from is not None:
+                marked.setdefault(came_from[2:], str(place))
         tables.append(pixel_table(f"token {token}, {title}", height, width, marked))
     caption = "The pixels that token is made of. The number is the place of the pixel's first value in the token."
     return "".join(tables) + f'<div style="font-size:0.85em">{caption}</div>'
@@ -463,15 +484,13 @@ def _draw_image(case: Case, expected: Observations, got: Observations) -> str:
     if max(height, width) > LARGEST_PICTURE or not len(wrong):
         return ""
     image, channel = (int(i) for i in wrong[0])
-    per_patch, count = case.inputs["patches"].shape[-1], case.inputs["patches"].shape[1]
     tables = []
     for title, values in (("expected", a), ("yours", b)):
-        rows = values[image, channel].tolist()
         marked = {
-            (row, column): str((int(value) - 1) // per_patch % count)
-            for row, line in enumerate(rows)
+            (row, column): str(came_from[1])
+            for row, line in enumerate(values[image, channel].tolist())
             for column, value in enumerate(line)
-            if math.isfinite(value) and value == int(value) >= 1
+            if (came_from := origin(value, case.inputs["patches"].shape)) is not None
         }
         tables.append(pixel_table(f"image {image}, {title}", height, width, marked))
     caption = f"Channel {channel}. The number says which patch the pixel was taken from."

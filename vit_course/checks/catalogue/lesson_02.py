@@ -241,7 +241,8 @@ PATCH_EMBEDDING = Exercise(
                 _right,
                 lambda module, size, channels, dim: setattr(module, "projection", nn.Linear(size * size * 3, dim)),
             ),
-            "The projection is always made for 3 channels. Use the argument `in_channels`.",
+            "The projection is made for one number of channels only. Use the argument `in_channels`: a patch has P·P·C "
+            "numbers.",
             (
                 _with_forward(
                     _right,
@@ -384,6 +385,42 @@ def _freezes_linear(projection: nn.Linear, patch_size: int, in_channels: int) ->
     return linear_to_conv(projection.requires_grad_(False), patch_size, in_channels)
 
 
+def _shares(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = _shares_weight(projection, patch_size, in_channels)
+    conv.bias.data = projection.bias.data
+    return conv
+
+
+def _shares_weight(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = linear_to_conv(projection, patch_size, in_channels)
+    conv.weight.data = projection.weight.data.unflatten(1, (patch_size, patch_size, in_channels)).movedim(-1, 1)
+    return conv
+
+
+def _shares_bias(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = linear_to_conv(projection, patch_size, in_channels)
+    conv.bias.data = projection.bias.data
+    return conv
+
+
+def _same_bias(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = linear_to_conv(projection, patch_size, in_channels)
+    conv.bias = projection.bias
+    return conv
+
+
+def _frozen_weight(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = linear_to_conv(projection, patch_size, in_channels)
+    conv.weight.requires_grad_(False)
+    return conv
+
+
+def _frozen_bias(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
+    conv = linear_to_conv(projection, patch_size, in_channels)
+    conv.bias.requires_grad_(False)
+    return conv
+
+
 def _only_bias(projection: nn.Linear, patch_size: int, in_channels: int) -> nn.Conv2d:
     conv = _fresh_conv(projection, patch_size, in_channels)
     conv.bias.data.copy_(projection.bias.data)
@@ -480,6 +517,18 @@ LINEAR_TO_CONV = Exercise(
         "returns-linear": Mistake(
             lambda projection, size, channels: projection,
             "You return the Linear itself. Asked for is an `nn.Conv2d` that computes the same.",
+        ),
+        "shares-the-weights": Mistake(
+            _shares,
+            "The numbers are right, but the convolution has no weights of its own: it uses the Linear's memory, so that "
+            "one step of training would change both. Copy them: `conv.weight.copy_(…)`, or `.clone()` first.",
+            (_shares_bias, _same_bias, _shares_weight),
+        ),
+        "frozen": Mistake(
+            lambda *arguments: linear_to_conv(*arguments).requires_grad_(False),
+            "The numbers are right, but the convolution is frozen: its parameters ask for no gradients, so they would "
+            "never learn. An `nn.Parameter` asks for them, unless it is told not to.",
+            (_frozen_weight, _frozen_bias),
         ),
         "changes-linear": Mistake(
             _spoils_linear,

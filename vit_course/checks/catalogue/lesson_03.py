@@ -118,7 +118,13 @@ PREPEND_CLS_TOKEN = Exercise(
         ),
         "batch-not-expanded": Mistake(
             lambda tokens, cls_token: _cat(cls_token, tokens),
-            "Your code works for one image only: `cls_token` has batch size 1. Show it to every image with `expand`.",
+            "Your code works for one image only. `cls_token` has batch size 1 and has to get as many as there are images, "
+            "along the first axis: `cls_token.expand(len(tokens), -1, -1)`.",
+            (lambda tokens, cls_token: _cat(cls_token.expand(-1, len(tokens), -1), tokens),),
+        ),
+        "arguments-swapped": Mistake(
+            lambda tokens, cls_token: prepend_cls_token(cls_token, tokens),
+            "The two arguments have changed places: `tokens` come in first, `cls_token` second.",
         ),
         "first-image-only": Mistake(
             _first_image_only,
@@ -299,11 +305,15 @@ POOL = Exercise(
         ),
         "always-cls": Mistake(
             lambda tokens, mode: _cls(tokens),
-            'The mode makes no difference: the CLS token comes back for "mean" too. Is it compared with `"mean"`, spelled just so?',
+            'Mode "mean" gives the CLS token, as "cls" does. Either the mode makes no difference (is it compared with '
+            '`"mean"`, spelled just so, and is the line below ever reached?), or the mean is that of the CLS token alone: '
+            "the patches are `tokens[:, 1:]`.",
+            (_modes(_cls, lambda tokens: tokens[:, :1].mean(dim=1)),),
         ),
         "always-mean": Mistake(
             lambda tokens, mode: _mean(tokens),
-            'The mode makes no difference: the mean comes back for "cls" too. Is it compared with `"cls"`, spelled just so?',
+            'The mode makes no difference: the mean comes back for "cls" too. Is it compared with `"cls"`, spelled just '
+            "so, and is the line below ever reached?",
         ),
         "modes-swapped": Mistake(
             _modes(_mean, _cls),
