@@ -1,5 +1,6 @@
 """The engine: what it says of code that is in no catalogue, and that nothing a candidate does can upset it."""
 
+import contextlib
 import math
 import os
 import random
@@ -71,6 +72,12 @@ def leaves_mess(images, size):
     torch.set_default_dtype(torch.float64)
     torch.set_default_device("meta")
     torch.set_num_threads(3)
+    torch.set_float32_matmul_precision("medium")
+    torch.autograd.set_detect_anomaly(True)
+    sys.setrecursionlimit(4321)
+    np.seterr(all="raise")
+    warnings.simplefilter("error")
+    Doubling().__enter__()
     sys.stdout = None
     return patchify(images, size)
 
@@ -134,6 +141,12 @@ def test_state_is_left_as_it_was(candidate, grad):
             torch.get_default_dtype(),
             torch.get_default_device(),
             torch.get_num_threads(),
+            torch.get_float32_matmul_precision(),
+            torch.is_anomaly_enabled(),
+            sys.getrecursionlimit(),
+            np.geterr(),
+            warnings.filters[:],
+            torch.overrides._get_current_function_mode_stack(),
             sys.stdout,
             random.getstate(),
             torch.get_rng_state().tolist(),
@@ -177,6 +190,127 @@ def test_result_that_depends_on_luck_fails():
 def test_unknown_exercise_names_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'patchify'"):
         evaluate("patchfy", cut)
+
+
+def float_sizes(patches, patch_size, height, width):
+    sizes = {"h": height / patch_size, "p": patch_size, "q": patch_size}
+    return rearrange(patches, "b (h w) (p q c) -> b c (h p) (w q)", **sizes)
+
+
+@pytest.mark.parametrize("before", ["nothing", "the learner's own try", "a check", "two checks"])
+def test_what_einops_remembers_decides_nothing(before):
+    """einops takes a size of 2.0 for 2 where it has met either: right code then fails and wrong code passes."""
+    reference, case = exercises()["unpatchify"].reference, exercises()["unpatchify"].notebook_cases[0]
+    if before == "the learner's own try":
+        with pytest.raises(TypeError):
+            float_sizes(*case.inputs.values())
+    if "check" in before:
+        evaluate("unpatchify", float_sizes)
+    if before == "two checks":
+        assert evaluate("unpatchify", reference).passed
+    report = evaluate("unpatchify", float_sizes)
+    assert report.status == "error" and "TypeError" in report.message
+    assert evaluate("unpatchify", reference).passed
+    assert evaluate("PatchEmbedding", exercises()["PatchEmbedding"].reference).passed
+
+
+def test_a_failed_try_does_not_spoil_the_lesson_after_the_check():
+    """The lesson goes on with the reference, on images of the sizes that the learner tried."""
+    case = exercises()["unpatchify"].notebook_cases[0]
+    with pytest.raises(TypeError):
+        float_sizes(*case.inputs.values())
+    evaluate("unpatchify", float_sizes)
+    exercises()["unpatchify"].reference(*case.inputs.values())
+
+
+class Doubling(torch.overrides.TorchFunctionMode):
+    """A mode of the learner's: whatever torch computes with tensors comes twice as large."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        return result * 2 if isinstance(result, torch.Tensor) and result.is_floating_point() else result
+
+
+@contextlib.contextmanager
+def set_to(write, value, plain):
+    write(value)
+    try:
+        yield
+    finally:
+        write(plain)
+
+
+NOTEBOOKS = {
+    "warnings are errors": lambda: warnings_as_errors(),
+    "numpy raises": lambda: np.errstate(all="raise"),
+    "low precision": lambda: set_to(torch.set_float32_matmul_precision, "medium", "highest"),
+    "deterministic": lambda: set_to(torch.use_deterministic_algorithms, True, False),
+    "anomalies": lambda: torch.autograd.set_detect_anomaly(True),
+    "recursion": lambda: set_to(sys.setrecursionlimit, 5000, sys.getrecursionlimit()),
+    "a mode": Doubling,
+    "a device": lambda: torch.device("meta"),
+    "no gradients": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "printing": lambda: set_to(lambda n: torch.set_printoptions(precision=n), 1, 4),
+}
+
+
+@contextlib.contextmanager
+def warnings_as_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def warning(images, size):
+    warnings.warn("not the best way", stacklevel=2)
+    return cut(images, size)
+
+
+@pytest.mark.parametrize("setting", NOTEBOOKS)
+@pytest.mark.parametrize("name", exercises())
+def test_what_the_notebook_has_set_decides_nothing(name, setting):
+    exercise = exercises()[name]
+    for cached in ("notebook_cases", "expected"):  # as for the first check of a session
+        vars(exercise).pop(cached, None)
+    wrong = next(iter(exercise.mistakes))
+    with NOTEBOOKS[setting]():
+        assert evaluate(name, exercise.reference).passed
+        assert evaluate(name, exercise.mistakes[wrong].candidate).mistake == wrong
+    assert evaluate(name, exercise.reference).passed
+
+
+def test_a_warning_is_no_error():
+    with warnings_as_errors():
+        assert evaluate("patchify", warning).passed
+
+
+def test_random_numbers_of_numpy_are_the_same_each_time():
+    seen = []
+
+    def candidate(images, size):
+        seen.append(np.random.rand())
+        return cut(images, size)
+
+    evaluate("patchify", candidate)
+    first, seen[:] = seen[:], []
+    np.random.rand(3)
+    evaluate("patchify", candidate)
+    assert seen == first
+
+
+def test_a_reference_that_fails_is_not_held_against_the_learner(monkeypatch):
+    """Someone has put a function of their own in the place of torch's."""
+    exercise = exercises()["prepend_cls_token"]
+    vars(exercise).pop("expected", None)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "cat", lambda *_, **__: 1 / 0)
+        report = evaluate(
+            "prepend_cls_token", lambda tokens, cls: torch.hstack([cls.expand(len(tokens), 1, -1), tokens])
+        )
+    assert report.status == "error"
+    assert "The course's own" in report.message and "Restart the kernel" in report.message
+    assert evaluate("prepend_cls_token", exercise.reference).passed
 
 
 # -- unattempted
@@ -673,3 +807,177 @@ def test_a_forgotten_super_is_told():
 
     message = evaluate("PatchEmbedding", Forgets).message
     assert "super().__init__()" in message and "nn.Parameter(" not in message
+
+
+# -- small changes that passed, or were called by another's name
+
+
+def narrow(x):
+    return x.float().to(x.dtype)
+
+
+@pytest.mark.parametrize(
+    "name", ["to_channels_first", "average_pool_2x2", "patchify", "unpatchify", "prepend_cls_token", "pool"]
+)
+def test_a_detour_through_float32_does_not_pass(name):
+    reference = exercises()[name].reference
+    for way in (
+        lambda *arguments: narrow(reference(*arguments)),
+        lambda *arguments: reference(*[narrow(a) if isinstance(a, torch.Tensor) else a for a in arguments]),
+    ):
+        report = evaluate(name, way)
+        assert report.mistake == "detours-through-float32" or "int64" in report.message
+    nearly = evaluate(name, lambda *arguments: reference(*arguments) * (1 + 1e-7))
+    assert not nearly.passed
+
+
+def test_numbers_that_are_nearly_right_are_told():
+    report = evaluate("pool", lambda tokens, mode: exercises()["pool"].reference(tokens, mode) * (1 + 2e-7))
+    assert report.mistake is None
+    assert "right to about 7 digits, while float64 holds 16" in report.message
+
+
+def test_whole_numbers_are_right_to_the_last_digit():
+    report = evaluate("to_channels_first", lambda x: x.permute(0, 3, 1, 2).double().to(x.dtype))
+    assert not report.passed
+    assert "int64" in report.message
+    assert not agree({"output": torch.tensor(2**60)}, {"output": torch.tensor(2**60 + 1)})
+
+
+def test_half_precision_that_is_refused_does_not_pass():
+    def candidate(images, size):
+        return cut(images.float() if images.dtype == torch.bfloat16 else images, size)
+
+    assert "bfloat16" in evaluate("patchify", candidate).message
+
+
+def made_conv(weight=None, bias=None, **settings):
+    def candidate(projection, size, channels):
+        conv = exercises()["linear_to_conv"].reference(projection, size, channels)
+        for name, change in (("weight", weight), ("bias", bias)):
+            if change is not None:
+                change(conv, getattr(projection, name), (size, size, channels))
+        return conv
+
+    return candidate
+
+
+def as_filters(weight, shape):
+    return weight.unflatten(1, shape).movedim(-1, 1)
+
+
+def tie(conv, weight, shape):
+    """A weight that is computed from the Linear's: no parameter of its own."""
+    del conv.weight
+    conv.weight = as_filters(weight, shape)
+
+
+def parameter_of_its_memory(conv, weight, shape):
+    conv.weight = nn.Parameter(as_filters(weight.detach(), shape))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "mistake"),
+    [
+        (made_conv(bias=lambda conv, bias, _: setattr(conv, "bias", bias)), "shares-the-weights"),
+        (made_conv(bias=lambda conv, bias, _: setattr(conv.bias, "data", bias.data)), "shares-the-weights"),
+        (made_conv(weight=parameter_of_its_memory), "shares-the-weights"),
+        (made_conv(weight=tie), None),
+        (made_conv(bias=lambda conv, bias, _: conv.bias.requires_grad_(False)), "frozen"),
+        (made_conv(bias=lambda conv, *_: conv.requires_grad_(False)), "frozen"),
+        (torch.inference_mode()(made_conv()), "frozen"),
+    ],
+)
+def test_a_convolution_has_weights_of_its_own_that_learn(candidate, mistake):
+    report = evaluate("linear_to_conv", candidate)
+    assert not report.passed
+    assert report.mistake == mistake or mistake is None
+    assert evaluate("linear_to_conv", made_conv()).passed
+
+
+@pytest.mark.parametrize(
+    ("name", "candidate", "mistake"),
+    [
+        ("to_channels_first", lambda x: x.transpose(1, 2), "sides-swapped-only"),
+        ("to_channels_first", lambda x: x.transpose(2, 3), "stops-halfway"),
+        ("num_patches", lambda h, w, p: counted(h % w or w % p, h, w, p), "compares-the-sides"),
+        ("num_patches", lambda h, w, p: counted(h != w or h % p, h, w, p), "square-only"),
+        ("prepend_cls_token", lambda one, other: joined([one.expand(len(other), -1, -1), other]), "arguments-swapped"),
+        ("prepend_cls_token", lambda one, other: joined([one, other.expand(len(one), -1, -1)]), "cls-last"),
+    ],
+)
+def test_what_looks_alike_is_told_apart(name, candidate, mistake):
+    assert evaluate(name, candidate).mistake == mistake
+
+
+def joined(parts):
+    return torch.cat(parts, dim=1)
+
+
+def counted(misfit, h, w, p):
+    if misfit:
+        raise ValueError
+    return (h // p) * (w // p)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x.clamp(-1, 1), torch.sign, torch.zeros_like, torch.ones_like, lambda x: x * 2]
+)
+@pytest.mark.parametrize("name", ["to_channels_first", "patchify", "unpatchify", "prepend_cls_token"])
+def test_a_number_that_code_made_is_not_taken_for_a_place(name, change):
+    reference = exercises()[name].reference
+    message = evaluate(name, lambda *arguments: change(reference(*arguments))).message
+    assert "yours is the number at" not in message
+    assert "stands nowhere in the input" in message or name == "prepend_cls_token"  # its CLS token is not numbered
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        lambda tokens, mode: tokens[:, 0] if mode == "cls" else tokens[:, :1].mean(1),
+        lambda tokens, mode: tokens[:, 0] if mode in ("cls", "mean") else tokens[:, 1:].mean(1),
+        lambda tokens, mode: tokens[:, 1:].mean(1) if mode == "avg" else tokens[:, 0],
+    ],
+)
+def test_what_is_said_is_true_of_all_that_do_the_same(candidate):
+    """What comes out does not tell why: the card names each of the ways."""
+    message = evaluate("pool", candidate).message
+    assert all(part in message for part in ("spelled just so", "ever reached", "`tokens[:, 1:]`"))
+
+
+def test_a_word_is_compared_by_its_letters():
+    word, other = "cls", "mean"
+    for candidate in (
+        lambda tokens, mode: tokens[:, 0] if mode is word else tokens[:, 1:].mean(1),
+        lambda tokens, mode: tokens[:, 1:].mean(1) if mode is not word else tokens[:, 0],
+        lambda tokens, mode: tokens[:, 1:].mean(1) if mode is other else tokens[:, 0],
+    ):
+        report = evaluate("pool", candidate)
+        assert not report.passed
+        assert "`==`" in report.message or report.mistake is None
+
+
+def test_a_layer_of_another_size_is_another_mistake():
+    def embedding(values):
+        class PatchEmbedding(nn.Module):
+            def __init__(self, patch_size, in_channels, dim):
+                super().__init__()
+                self.patch_size = patch_size
+                self.projection = nn.Linear(values(patch_size, in_channels), dim)
+
+            def forward(self, images):
+                return self.projection(cut(images, self.patch_size))
+
+        return PatchEmbedding
+
+    assert evaluate("PatchEmbedding", embedding(lambda p, c: p * p)).mistake == "fixed-channels"
+    assert evaluate("PatchEmbedding", embedding(lambda p, c: p * p * 3)).mistake == "fixed-channels"
+    for values in (lambda p, c: min(p * p, 9) ** c, lambda p, c: p * p + c - 1, lambda p, c: p * p * max(c, 2)):
+        report = evaluate("PatchEmbedding", embedding(values))
+        assert report.mistake is None
+        assert "P·P·C" in report.message
+
+
+def test_wrong_numbers_are_not_called_right_where_the_gradient_fails():
+    report = evaluate("patchify", lambda images, size: cut(images, size) // 1)
+    assert "the numbers in the result are not" in report.message

@@ -237,7 +237,7 @@ def _difference(exercise: Exercise, case: Case, name: str, expected: Observation
         return _wrong_parameters(expected.get(name, ""), got.get(name, ""))
     if name == "changed":
         return f"your code changes what it was given ({got.get(name)}). Work on a new tensor instead of in place."
-    if "gradients" in got:
+    if "gradients" in got and name != "output":
         said = f"`{got['gradients'].removeprefix('raised ')}: {_said(got.get('_error', ''))}`"
         return f"the numbers are right, but when gradients are asked for your code stops with {said}."
     if name == AGAIN:

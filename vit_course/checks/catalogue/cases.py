@@ -79,6 +79,7 @@ def image_grids(seed: int, *, moved: bool = False) -> list[tuple[str, Tensor, in
         ("", draw.normal(2, 3, 16, 40), 8, {}),
         ("", draw.normal(2, 3, 4, 5), 1, {}),
         ("", draw.normal(2, 3, 6, 6), 6, {}),
+        ("", draw.normal(1, 1, 34, 36), 2, {}),  # more patches than a byte counts, or Python keeps one object each of
         *([("", *images(3, torch.bfloat16), {})] if moved else []),
     ]
 

@@ -203,7 +203,8 @@ NUM_PATCHES = Exercise(
         ),
         "returns-grid": Mistake(
             _checked(lambda h, w, p: (h // p, w // p)),
-            "Those are the rows and columns of patches. Asked for is how many patches that makes: multiply them.",
+            "You give back two things. If they are the rows and columns of patches: asked for is how many patches that "
+            "makes, so multiply them.",
             (lambda h, w, p: (h // p, w // p),),
         ),
         **universal_mistakes(num_patches, gradients=False, dtypes=False, layouts=False, tensors=False),

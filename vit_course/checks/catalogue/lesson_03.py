@@ -181,8 +181,9 @@ def _pool_cases(seed: int) -> list[Case]:
             {"tokens": tokens, "mode": mode},
             **(options if mode == "cls" else options | {"numbered": False}),
         )
-        for note, tokens, options in _token_cases(seed + 6, fewest=2)
-        for mode in ("cls", "mean")
+        for number, (note, tokens, options) in enumerate(_token_cases(seed + 6, fewest=2))
+        # Of each mode the word as code spells it, and one made while running: `is` takes one of them for another.
+        for mode in (("cls", "mean") if number % 2 else ("".join([*"cls"]), "".join([*"mean"])))
     ]
 
 
@@ -305,15 +306,14 @@ POOL = Exercise(
         ),
         "always-cls": Mistake(
             lambda tokens, mode: _cls(tokens),
-            'Mode "mean" gives the CLS token, as "cls" does. Either the mode makes no difference (is it compared with '
-            '`"mean"`, spelled just so, and is the line below ever reached?), or the mean is that of the CLS token alone: '
-            "the patches are `tokens[:, 1:]`.",
+            'Mode "mean" gives the CLS token. Is the mode compared with `"mean"` by `==`, spelled just so, and is the line '
+            "that averages ever reached? If it is: the patches are `tokens[:, 1:]`, not `tokens[:, :1]`.",
             (_modes(_cls, lambda tokens: tokens[:, :1].mean(dim=1)),),
         ),
         "always-mean": Mistake(
             lambda tokens, mode: _mean(tokens),
-            'The mode makes no difference: the mean comes back for "cls" too. Is it compared with `"cls"`, spelled just '
-            "so, and is the line below ever reached?",
+            'Mode "cls" gives the mean of the patches. Is the mode compared with `"cls"` by `==`, spelled just so, and is '
+            "the line with `tokens[:, 0]` ever reached?",
         ),
         "modes-swapped": Mistake(
             _modes(_mean, _cls),
