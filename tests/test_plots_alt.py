@@ -30,6 +30,8 @@ SOME = torch.ones(4, 4, dtype=torch.bool)
 SOME[1:3, 3] = False
 PEAK = torch.full((1, 16), 0.02)
 PEAK[0, 6] = 0.7
+DIAGONAL = torch.linspace(0, 1, 5)[:, None].expand(-1, 2)
+CROSS = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.5, 0.3], [0.5, 0.7], [0.5, 0.5]])
 RGB = [(0, 0, 0), (0, 0, 1), (0, 0, 2)]
 
 # Of each function two calls, and what the text of each has to say.
@@ -77,9 +79,20 @@ CASES = {
         (([("it", RED[None]), ("w", PEAK)],), ["“it”: 8 × 8 pixels, on average red", "70% at row 1, column 2"]),
         (([("w", torch.full((1, 16), 1 / 16))],), ["“w”: all 16 equal, 6.2%"]),
     ],
+    "long_axis": [
+        ((DIAGONAL[None], ["near"]), ["“near”: 5 points, along (0.71, 0.71) 100% of the variance"]),
+        (
+            (torch.stack([DIAGONAL, CROSS]), ["a", "b"]),
+            ["“a”: 5 points", "“b”: 5 points, along (1.00, 0.00) 80% of the variance"],
+        ),
+    ],
     "lost": [
         (([2, 48], [("a", [0.5, 0.0])]), ["“a” 50% with 2, 0% with 48"]),
         (([4, 8], [("a", [0.25, 0.001]), ("b", [1, 0.5])]), ["25% with 4, less than 1% with 8", "“b” 100% with 4"]),
+    ],
+    "named": [
+        ((BOARDS, ["cat", "dog"], ["cat", "cat"]), ["2 pictures", "right: 1.", "cat, called so, 8", "cat, called dog"]),
+        ((RED[None], ["ship"], ["ship"]), ["1 picture and", "right: 1. ship, called so, 8 × 8 pixels, on average red"]),
     ],
     "number_origins": [
         ((TINY, TINY.reshape(3, 2, 2)), ["channel 0 holds R 0,0, G 0,0, B 0,0, R 0,1", "2 of 12 are where"]),
@@ -100,12 +113,16 @@ CASES = {
         (([RED],), ["N = 1 patch in", "mean colours: red", "as 1 to 1: 1 + N = 2 tokens"]),
         (([RED, 0 * RED],), ["N = 2 patches", "red, black", "as 1 to 2: 1 + N = 3 tokens"]),
     ],
+    "six_axes": [
+        ((4, 4, 2), ["4 × 4 pixels", "4 patches of 2 × 2", "row 1, column 0 holds the pixels 8, 9, 12, 13"]),
+        ((2, 6, 2), ["2 × 6 pixels", "3 patches", "row 0, column 2 holds the pixels 4, 5, 10, 11"]),
+    ],
     "split_a_row": [
         (
             (12, 4),
-            ["With (h p) patch 0 gets the pixels 0, 1, 2, 3", "the pixels 0, 3, 6, 9; p walks in steps of 3, h of 1"],
+            ["With (n p) patch 0 gets the pixels 0, 1, 2, 3", "the pixels 0, 3, 6, 9; p walks in steps of 3, n of 1"],
         ),
-        ((6, 2), ["patch 0 gets the pixels 0, 1; h walks in steps of 2", "patch 0 gets the pixels 0, 3"]),
+        ((6, 2), ["patch 0 gets the pixels 0, 1; n walks in steps of 2", "patch 0 gets the pixels 0, 3"]),
     ],
     "token_pictures": [
         (
@@ -142,7 +159,7 @@ CASES = {
     ],
     "vit_map": [
         (("cls",), ["Image, lesson 00; Patches, lesson 01", "You are here: CLS token, part 4 of 8."]),
-        ((None,), ["Encoder × depth, lesson 06; Head, class, lesson 07."]),
+        ((None,), ["Encoder × depth, lesson 06; Classifier, lesson 07."]),
     ],
 }
 
@@ -217,6 +234,8 @@ WIDTHS = {
     "token_sources": lambda n: plots.token_sources(STREWN.expand(n, -1), ["title"] * n, 3, 8, 12),
     "vectors": lambda n: plots.vectors([("title", TOKENS[:4])] * n),
     "sequence_with_cls": lambda n: plots.sequence_with_cls([NOISE] * n),
+    "named": lambda n: plots.named(NOISE.expand(n, -1, -1, -1), ["automobile"] * n, ["airplane"] * n),
+    "long_axis": lambda n: plots.long_axis(TOKENS[:, :2].expand(n, -1, -1), ["title"] * n),
     "bracket_order": lambda n: plots.bracket_order(n, n),
 }
 

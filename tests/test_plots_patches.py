@@ -63,7 +63,7 @@ def test_cut_apart_drops_no_pixels():
 
 def test_split_a_row_shows_what_einops_does():
     neighbours, strided = patches.split_a_row(12, 4).figure.axes
-    for axis, pattern in ((neighbours, "(h p) -> h p"), (strided, "(p h) -> h p")):
+    for axis, pattern in ((neighbours, "(n p) -> n p"), (strided, "(p n) -> n p")):
         owner = torch.empty(12, dtype=torch.long)
         for patch, pixels in enumerate(rearrange(torch.arange(12), pattern, p=4)):
             owner[pixels] = patch
@@ -72,7 +72,7 @@ def test_split_a_row_shows_what_einops_does():
         fills = [cell.get_facecolor() for cell in axis.patches[:12]]
         assert len(set(fills)) == 3
         assert all((fills[i] == fills[j]) == (owner[i] == owner[j]) for i in range(12) for j in range(12))
-    assert "h, the outer name, walks in steps of 4" in words(neighbours)
+    assert "n, the outer name, walks in steps of 4" in words(neighbours)
     assert "p, the outer name, walks in steps of 3" in words(strided)
 
 

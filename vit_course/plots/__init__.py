@@ -2,16 +2,18 @@
 
 from vit_course.plots.base import image_row, to_picture, vit_map
 from vit_course.plots.cls_token import boards, learning, listening, sequence_with_cls, vectors
+from vit_course.plots.growing import named
 from vit_course.plots.patches import (
     cut_apart,
     found_again,
+    six_axes,
     split_a_row,
     token_pictures,
     token_sources,
     tokens_and_cost,
     two_orders,
 )
-from vit_course.plots.projection import axis_orders, filters, lost, rebuilt, responses
+from vit_course.plots.projection import axis_orders, filters, long_axis, lost, rebuilt, responses
 from vit_course.plots.start import bracket_order, channels_first, number_origins
 from vit_course.plots.training import training_curve
 
@@ -26,11 +28,14 @@ __all__ = [
     "image_row",
     "learning",
     "listening",
+    "long_axis",
     "lost",
+    "named",
     "number_origins",
     "rebuilt",
     "responses",
     "sequence_with_cls",
+    "six_axes",
     "split_a_row",
     "to_picture",
     "token_pictures",

@@ -39,7 +39,7 @@ STAGES = (
     ("positions", "Positions", "04"),
     ("attention", "Attention", "05"),
     ("encoder", "Encoder\n× depth", "06"),
-    ("vit", "Head,\nclass", "07"),
+    ("vit", "Classifier", "07"),
 )
 
 

@@ -138,8 +138,8 @@ def split_a_row(length: int, patch_size: int) -> Drawn:
     points = text_size([str(length)], cell, 10)
     said = []
     ways = (
-        ("(h p)", ("h", patch_size), "p", [i // patch_size for i in range(length)]),
-        ("(p h)", ("p", patches), "h", [i % patches for i in range(length)]),
+        ("(n p)", ("n", patch_size), "p", [i // patch_size for i in range(length)]),
+        ("(p n)", ("p", patches), "n", [i % patches for i in range(length)]),
     )
     for axis, (pattern, (outer, stride), inner, owner) in zip(axes[:, 0], ways, strict=True):
         for pixel, patch in enumerate(owner):
@@ -159,7 +159,7 @@ def split_a_row(length: int, patch_size: int) -> Drawn:
                 0.7 + walked, low, f"{name}, the {place} name, walks in steps of {walked}", va="center", fontsize=10
             )
         axis.set(xlim=(-0.1, length + 0.1), ylim=(-1.25, 1.1))
-        axis.set_title(f"{pattern}  with h = {patches}, p = {patch_size}", fontsize=11, loc="left")
+        axis.set_title(f"{pattern}  with n = {patches}, p = {patch_size}", fontsize=11, loc="left")
         axis.axis("off")
         first = listed([pixel for pixel, patch in enumerate(owner) if patch == 0])
         said.append(
@@ -168,6 +168,60 @@ def split_a_row(length: int, patch_size: int) -> Drawn:
     figure.tight_layout(h_pad=1)
     alt = f"A row of {length} pixels, coloured by patch, split twice into {counted(patches, 'patch')} of {patch_size}. "
     return Drawn(figure, alt + " ".join(said))
+
+
+def six_axes(height: int, width: int, patch_size: int) -> Drawn:
+    """A grey image on its way to a sequence: its pixels, its sides split in two, and its patches in a row each.
+
+    Args:
+        height, width: of the image, in pixels, numbered from 0 in reading order; a handful is legible.
+        patch_size: P.
+
+    Raises:
+        ValueError: the patches do not tile the image, or there are more of them than colours.
+    """
+    count = num_patches(height, width, patch_size)
+    if count > len(COLOURS):
+        raise ValueError(f"{count} patches cannot be told apart; {len(COLOURS)} can.")
+    columns, values = width // patch_size, patch_size**2
+    figure, axes = panels(1, 2, (9.5, 3.9), width_ratios=(width + 1.5, values + 2.5))
+    split, merged = axes[0]
+    points = text_size(["00"], 0.5 * 9.5 / (width + values + 4), 11)
+    said = []
+    for patch in range(count):
+        row, column = divmod(patch, columns)
+        numbers = []
+        for place in range(values):
+            p1, p2 = divmod(place, patch_size)
+            y, x = row * patch_size + p1, column * patch_size + p2
+            numbers.append(y * width + x)
+            for axis, left, top in ((split, x, y), (merged, place, 1.1 * patch)):
+                box = Rectangle((left, top), 0.94, 0.94, facecolor=COLOURS[patch], edgecolor=GREY)
+                axis.add_patch(box)
+                axis.text(left + 0.47, top + 0.47, numbers[-1], ha="center", va="center", fontsize=points)
+        where = f"row {row}, column {column}"
+        merged.text(-0.15, 1.1 * patch + 0.47, where, ha="right", va="center", fontsize=10)
+        said.append(f"the patch in {where} holds the pixels {listed(numbers)}")
+    for place in range(height):
+        label = f"row {place // patch_size}, p1 = {place % patch_size}"
+        split.text(-0.15, place + 0.47, label, ha="right", va="center", fontsize=10)
+    for place in range(width):
+        label = f"column {place // patch_size},\np2 = {place % patch_size}"
+        split.text(place + 0.47, -0.15, label, ha="center", va="bottom", fontsize=8)
+    for place in range(values):
+        p1, p2 = divmod(place, patch_size)
+        merged.text(place + 0.47, -0.15, f"p1 = {p1},\np2 = {p2}", ha="center", va="bottom", fontsize=8)
+    split.set(xlim=(-2, width), ylim=(height, -0.9), aspect="equal")
+    merged.set(xlim=(-2.4, values), ylim=(1.1 * count, -0.9), aspect="equal")
+    for axis, title in ((split, "both sides split"), (merged, "a patch a line")):
+        axis.set_title(title, fontsize=11)
+        axis.axis("off")
+    figure.tight_layout()
+    alt = (
+        f"An image of {height} × {width} pixels numbered from 0, coloured by patch; beside it the same numbers, "
+        f"a line for each of the {counted(count, 'patch')} of {patch_size} × {patch_size}: {listed(said, '; ')}."
+    )
+    return Drawn(figure, alt)
 
 
 def token_sources(tokens: Tensor, titles: Sequence[str], channels: int, height: int, width: int) -> Drawn:

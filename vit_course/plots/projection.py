@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import torch
 from einops import rearrange
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -14,6 +15,8 @@ from vit_course.plots.base import (
     GREEN,
     GREY,
     ORANGE,
+    RED,
+    SKY,
     SMALLEST_TEXT,
     Drawn,
     cell_size,
@@ -174,6 +177,43 @@ def lost(dims: Sequence[int], curves: Sequence[tuple[str, Sequence[float]]]) -> 
         for label, shares in curves
     ]
     return Drawn(figure, f"Share of the variance lost against the numbers per patch: {'; '.join(said)}.")
+
+
+def long_axis(pairs: Tensor, titles: Sequence[str]) -> Drawn:
+    """Pairs of numbers as points, with the direction in which they vary most, and the one across it.
+
+    Args:
+        pairs: (K, points, 2), one panel for each of the K.
+        titles: of the panels.
+
+    Raises:
+        ValueError: the pairs and the titles do not go together.
+    """
+    if pairs.ndim != 3 or pairs.shape[2] != 2 or len(titles) != len(pairs):
+        raise ValueError(f"{len(titles)} titles do not go with pairs of shape {tuple(pairs.shape)}.")
+    side = cell_size(3.4, len(pairs))
+    figure, axes = panels(1, len(pairs), (side * len(pairs), side + 0.2))
+    points = text_size(titles, side)
+    said = []
+    for axis, title, some in zip(axes[0], titles, pairs.detach().float(), strict=True):
+        mean = some.mean(dim=0)
+        _, sizes, directions = torch.linalg.svd(some - mean, full_matrices=False)
+        spread = sizes / max(1, len(some) - 1) ** 0.5
+        axis.plot(*some.T.numpy(), ".", markersize=3, color=SKY)
+        for direction, length, colour, line in zip(directions, spread, (BLUE, RED), ("-", "--"), strict=True):
+            ends = torch.stack([mean - 2 * length * direction, mean + 2 * length * direction])
+            axis.plot(*ends.T.numpy(), line, color=colour, linewidth=2.5)
+        axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="one pixel", ylabel="the other")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_title(title, fontsize=points)
+        along = directions[0] * directions[0].sum().sign()
+        said.append(
+            f"“{one_line(title)}”: {counted(len(some), 'point')}, along ({rounded(along[0])}, {rounded(along[1])}) "
+            f"{percent((sizes[0] ** 2 / sizes.square().sum()).item())} of the variance"
+        )
+    figure.tight_layout()
+    alt = "Points, the direction in which they vary most as a line, and the one across it dashed. "
+    return Drawn(figure, f"{alt}{'; '.join(said)}.")
 
 
 def filters(rows: Tensor, patch_size: int, columns: int, title: str) -> Drawn:
