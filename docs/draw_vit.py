@@ -156,7 +156,7 @@ def draw() -> plt.Figure:
     canvas.text(83.0, 44.5, "CLS out", 14, weight="bold")
     canvas.arrow((83.0, cls_height + 0.3), (83.0, 34.2))
     canvas.box(79.2, 29.8, 7.6, 4.2, SKY)
-    canvas.text(83.0, 31.9, "head", 13, INK, weight="bold")
+    canvas.text(83.0, 31.9, "classifier", 11, INK, weight="bold")
     canvas.lesson(86.8, 34.0, "07")
     canvas.arrow((83.0, 29.6), (83.0, 26.6))
     for row, (name, share) in enumerate((("house", 0.86), ("ship", 0.09), ("cat", 0.05))):

@@ -43,7 +43,7 @@ def patchify(
         ValueError: H or W is not a multiple of P.
     """
     num_patches(*images.shape[-2:], patch_size)
-    return rearrange(images, "b c (h p1) (w p2) -> b (h w) (p1 p2 c)", p1=patch_size, p2=patch_size)
+    return rearrange(images, "b c (rows p1) (columns p2) -> b (rows columns) (p1 p2 c)", p1=patch_size, p2=patch_size)
 
 
 def unpatchify(
@@ -69,7 +69,11 @@ def unpatchify(
             f"with patch size {patch_size}."
         )
     return rearrange(
-        patches, "b (h w) (p1 p2 c) -> b c (h p1) (w p2)", h=height // patch_size, p1=patch_size, p2=patch_size
+        patches,
+        "b (rows columns) (p1 p2 c) -> b c (rows p1) (columns p2)",
+        rows=height // patch_size,
+        p1=patch_size,
+        p2=patch_size,
     )
 
 
