@@ -1,12 +1,15 @@
 """The catalogue is its own test suite: every mistake is recognised as itself, every right answer passes."""
 
 import functools
+import re
 
 import pytest
 import torch
 from right_answers import RIGHT_ANSWERS
+from torch import nn
 
 from vit_course.checks import evaluate, exercises
+from vit_course.checks.catalogue import lesson_01
 from vit_course.checks.conditions import standard_state
 from vit_course.checks.exercise import Observed
 from vit_course.checks.judge import judge
@@ -119,3 +122,53 @@ def test_a_case_is_not_changed_by_what_it_is_tried_on(name):
     for one, other in zip(before, after, strict=True):
         for key, value in one.items():
             assert torch.equal(value, other[key]) if isinstance(value, torch.Tensor) else value == other[key]
+
+
+@pytest.mark.parametrize("slug", ["reshape-only", "channel-first", "strided-split"])
+def test_two_flaws_of_a_patch_embedding_are_both_named(slug):
+    mistakes = exercises()["PatchEmbedding"].mistakes
+    both = evaluate("PatchEmbedding", mistakes[f"{slug}-and-no-bias"].candidate)
+    assert both.mistake == f"{slug}-and-no-bias"
+    for one in (slug, "no-bias"):
+        assert mistakes[one].message in both.message
+        assert evaluate("PatchEmbedding", mistakes[one].candidate).mistake == one
+
+
+@pytest.mark.parametrize("name", ["patchify", "unpatchify", "prepend_cls_token", "pool", "PatchEmbedding"])
+def test_of_a_lost_gradient_and_a_lost_dtype_the_gradient_is_named(name):
+    reference = exercises()[name].reference
+    if isinstance(reference, type):
+
+        class Both(reference):
+            def forward(self, images):
+                return super().forward(images).detach().float()
+
+        both = Both
+    else:
+
+        def both(*arguments):
+            return reference(*arguments).detach().float()
+
+    assert evaluate(name, both).mistake == "detaches"
+
+
+@pytest.mark.parametrize("make", [torch.zeros, torch.randn, torch.rand])
+@pytest.mark.parametrize("one", [True, False])
+def test_a_new_parameter_in_place_of_the_cls_token_is_named(make, one):
+    def anew(tokens, cls_token):
+        parameter = nn.Parameter(make(1 if one else len(tokens), 1, tokens.shape[-1]))
+        return torch.cat([parameter.expand(len(tokens), -1, -1), tokens], dim=1)
+
+    named = "zeros-instead" if make is torch.zeros else "made-anew"
+    assert evaluate("prepend_cls_token", anew).mistake == named
+
+
+def test_the_picture_of_unpatchify_shows_a_difference_for_every_wrong_way_to_join():
+    for slug in lesson_01.WRONG_CUTS:
+        report = evaluate("unpatchify", exercises()["unpatchify"].mistakes[slug].candidate)
+        expected, yours = re.findall(r"<table.*?</table>", report.picture, re.DOTALL)
+        assert expected.replace("expected", "") != yours.replace("yours", ""), slug
+    assert (
+        "which number of its patch"
+        in evaluate("unpatchify", exercises()["unpatchify"].mistakes["channel-first"].candidate).picture
+    )

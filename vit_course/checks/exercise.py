@@ -216,7 +216,11 @@ _UNIVERSAL: dict[str, tuple[str, tuple[Callable, ...], str]] = {
     ),
     "detaches": (
         "gradients",
-        (lambda run, *arguments: run(*arguments).detach(), _without_gradients),
+        (
+            lambda run, *arguments: run(*arguments).detach(),
+            _without_gradients,
+            lambda run, *arguments: run(*arguments).detach().float(),  # the graver of two losses is named
+        ),
         "The numbers are right, but no gradient flows back through them, so nothing before this could ever learn. "
         "Look for `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(…)` or a detour through numpy.",
     ),

@@ -273,43 +273,43 @@ _ORDER = "The pixels of a patch should follow in reading order, the channels of 
 # slug → (pattern with the patch's sides named p1 and p2, message)
 WRONG_CUTS = {
     "channel-first": (
-        "b c (h p1) (w p2) -> b (h w) (c p1 p2)",
+        "b c (rows p1) (columns p2) -> b (rows columns) (c p1 p2)",
         "Your patches hold the right pixels, but channel first: `(c p1 p2)`, all reds, then all greens, then all blues. "
         + _ORDER,
     ),
     "channel-middle": (
-        "b c (h p1) (w p2) -> b (h w) (p1 c p2)",
+        "b c (rows p1) (columns p2) -> b (rows columns) (p1 c p2)",
         "Your patches hold the right pixels, but with the channel in the middle: `(p1 c p2)`. " + _ORDER,
     ),
     "column-major": (
-        "b c (h p1) (w p2) -> b (w h) (p1 p2 c)",
-        "Each patch is right, but the patches follow column by column: `(w h)`. They should follow in reading order, "
-        "row by row: `(h w)`.",
+        "b c (rows p1) (columns p2) -> b (columns rows) (p1 p2 c)",
+        "Each patch is right, but the patches follow column by column: `(columns rows)`. They should follow in reading order, "
+        "row by row: `(rows columns)`.",
     ),
     "pixels-transposed": (
-        "b c (h p1) (w p2) -> b (h w) (p2 p1 c)",
+        "b c (rows p1) (columns p2) -> b (rows columns) (p2 p1 c)",
         "The patches are in the right order, but inside each the pixels run column by column: `(p2 p1 c)`. " + _ORDER,
     ),
     "all-transposed": (
-        "b c (h p1) (w p2) -> b (w h) (p2 p1 c)",
+        "b c (rows p1) (columns p2) -> b (columns rows) (p2 p1 c)",
         "Rows and columns have changed places twice: the patches follow column by column, and so do the pixels inside "
         "them. It is as if the picture were mirrored along its diagonal.",
     ),
     "strided-split": (
-        "b c (p1 h) (p2 w) -> b (h w) (p1 p2 c)",
+        "b c (p1 rows) (p2 columns) -> b (rows columns) (p1 p2 c)",
         "The shape is right, but each of your patches takes pixels from all over the image, a grid with big gaps: a "
-        "thumbnail of the whole picture. In `(p1 h)` the first name is the outer axis and walks in big steps. "
-        "Neighbouring pixels need the patch's side inside: `(h p1)`. (The class published in the article has this slip.)",
+        "thumbnail of the whole picture. In `(p1 rows)` the first name is the outer axis and walks in big steps. "
+        "Neighbouring pixels need the patch's side inside: `(rows p1)`.",
     ),
     "strided-rows": (
-        "b c (p1 h) (w p2) -> b (h w) (p1 p2 c)",
-        "Columns are right, but the rows of each patch lie far apart: the height is split as `(p1 h)`, outer axis first. "
-        "It should be `(h p1)`: h patches of p1 pixels.",
+        "b c (p1 rows) (columns p2) -> b (rows columns) (p1 p2 c)",
+        "Columns are right, but the rows of each patch lie far apart: the height is split as `(p1 rows)`, outer axis first. "
+        "It should be `(rows p1)`: so many rows of patches, of p1 pixels each.",
     ),
     "strided-columns": (
-        "b c (h p1) (p2 w) -> b (h w) (p1 p2 c)",
-        "Rows are right, but the columns of each patch lie far apart: the width is split as `(p2 w)`, outer axis first. "
-        "It should be `(w p2)`: w patches of p2 pixels.",
+        "b c (rows p1) (p2 columns) -> b (rows columns) (p1 p2 c)",
+        "Rows are right, but the columns of each patch lie far apart: the width is split as `(p2 columns)`, outer axis first. "
+        "It should be `(columns p2)`: so many columns of patches, of p2 pixels each.",
     ),
 }
 
@@ -325,11 +325,11 @@ PATCHIFY = Exercise(
     hints=(
         "Split the height into (rows of patches, pixels in a patch), the width likewise. Then there are six axes to put "
         "in order.",
-        "With einops: `b c (h p1) (w p2) -> …`. In a bracket the outer axis comes first: h patches of p1 pixels each.",
-        "On the right: the batch, then all patches in reading order `(h w)`, then what is inside a patch, `(p1 p2 c)`. "
+        "With einops: `b c (rows p1) (columns p2) -> …`. In a bracket the outer axis comes first: rows of patches, of p1 pixels each.",
+        "On the right: the batch, then all patches in reading order `(rows columns)`, then what is inside a patch, `(p1 p2 c)`. "
         "einops needs to be told `p1=patch_size, p2=patch_size`.",
     ),
-    reasoning="Read the pattern aloud: the height is h patches of p1 pixels, the width is w patches of p2 pixels; line "
+    reasoning="Read the pattern aloud: the height is so many rows of patches of p1 pixels, the width so many columns of patches of p2 pixels; line "
     "the patches up row by row, and in each one the pixels row by row with their channels together.",
     mistakes={
         **{slug: Mistake(_cut(pattern), message) for slug, (pattern, message) in WRONG_CUTS.items()},
@@ -359,7 +359,7 @@ PATCHIFY = Exercise(
         ),
         "grid-kept": Mistake(
             _cut("b c (h p1) (w p2) -> b h w (p1 p2 c)"),
-            "The patches still stand in rows and columns. A sequence model wants one line of them: `(h w)`.",
+            "The patches still stand in rows and columns. A sequence model wants one line of them: `(rows columns)`.",
             (_cut("b c (h p1) (w p2) -> b h w (c p1 p2)"),),
         ),
         "patches-not-flattened": Mistake(
@@ -452,7 +452,7 @@ def _join(pattern: str) -> Callable[[Tensor, int, int, int], Tensor]:
     left, right = pattern.split(" -> ")
 
     def run(patches: Tensor, size: int, height: int, width: int) -> Tensor:
-        return rearrange(patches, f"{right} -> {left}", h=height // size, w=width // size, p1=size, p2=size)
+        return rearrange(patches, f"{right} -> {left}", rows=height // size, columns=width // size, p1=size, p2=size)
 
     return run
 
@@ -485,16 +485,23 @@ def _draw_image(case: Case, expected: Observations, got: Observations) -> str:
     if max(height, width) > LARGEST_PICTURE or not len(wrong):
         return ""
     image, channel = (int(i) for i in wrong[0])
-    tables = []
-    for title, values in (("expected", a), ("yours", b)):
-        marked = {
-            (row, column): str(came_from[1])
+
+    def marked(values: Tensor, axis: int) -> dict[tuple[int, int], str]:
+        return {
+            (row, column): str(came_from[axis])
             for row, line in enumerate(values[image, channel].tolist())
             for column, value in enumerate(line)
             if (came_from := origin(value, case.inputs["patches"].shape)) is not None
         }
-        tables.append(pixel_table(f"image {image}, {title}", height, width, marked))
-    caption = f"Channel {channel}. The number says which patch the pixel was taken from."
+
+    # Pixels that all come from the right patch are told apart by their places in it.
+    axis = 1 if marked(a, 1) != marked(b, 1) else 2
+    tables = [
+        pixel_table(f"image {image}, {title}", height, width, marked(values, axis))
+        for title, values in (("expected", a), ("yours", b))
+    ]
+    what = "which patch the pixel was taken from" if axis == 1 else "which number of its patch the pixel is, from 0"
+    caption = f"Channel {channel}. The number says {what}."
     return "".join(tables) + f'<div style="font-size:0.85em">{caption}</div>'
 
 
@@ -502,13 +509,13 @@ _WRONG_JOINS = {
     "channel-first": "The pixels land in the right patch, but you read each patch channel first, `(c p1 p2)`. `patchify` wrote "
     "`(p1 p2 c)`: the channels of a pixel side by side.",
     "channel-middle": "The pixels land in the right patch, but you read each patch as `(p1 c p2)`. `patchify` wrote `(p1 p2 c)`.",
-    "column-major": "Each patch is right, but you lay them out column by column, `(w h)`. They come row by row: `(h w)`.",
+    "column-major": "Each patch is right, but you lay them out column by column, `(columns rows)`. They come row by row: `(rows columns)`.",
     "pixels-transposed": "The patches are in place, but each lies on its side: `(p2 p1 c)`. Its pixels come row by row: `(p1 p2 c)`.",
     "all-transposed": "Patches and the pixels inside them are both laid out column by column. Both come row by row.",
-    "strided-split": "You spread the pixels of each patch over the whole image: `(p1 h)` puts the patch's side outside. Pixels of one "
-    "patch stay neighbours: `(h p1)` and `(w p2)`.",
-    "strided-rows": "Columns are right, but the rows of each patch are spread over the image: `(p1 h)` should be `(h p1)`.",
-    "strided-columns": "Rows are right, but the columns of each patch are spread over the image: `(p2 w)` should be `(w p2)`.",
+    "strided-split": "You spread the pixels of each patch over the whole image: `(p1 rows)` puts the patch's side outside. Pixels of one "
+    "patch stay neighbours: `(rows p1)` and `(columns p2)`.",
+    "strided-rows": "Columns are right, but the rows of each patch are spread over the image: `(p1 rows)` should be `(rows p1)`.",
+    "strided-columns": "Rows are right, but the columns of each patch are spread over the image: `(p2 columns)` should be `(columns p2)`.",
 }
 
 UNPATCHIFY = Exercise(
@@ -522,7 +529,7 @@ UNPATCHIFY = Exercise(
     picture=_draw_image,
     hints=(
         "Run `patchify` backwards: the pattern with its two sides exchanged.",
-        "On the left now stands `b (h w) (p1 p2 c)`. What can einops not know by itself?",
+        "On the left now stands `b (rows columns) (p1 p2 c)`. What can einops not know by itself?",
         "Tell it `h=height // patch_size`, and `p1` and `p2`; w and c follow from the shape.",
     ),
     reasoning="An einops pattern read from right to left is its own inverse. The number of rows of patches has to be "
@@ -595,7 +602,12 @@ def _published(pattern: str) -> Callable[[], str]:
 
 def _wrong_pattern(slug: str) -> Mistake:
     pattern, message = WRONG_CUTS[slug]
-    for ours, theirs in (("p1", "patch_x"), ("p2", "patch_y"), ("(h w)", "(x y)"), ("(w h)", "(y x)")):
+    for ours, theirs in (
+        ("p1", "patch_x"),
+        ("p2", "patch_y"),
+        ("(rows columns)", "(x y)"),
+        ("(columns rows)", "(y x)"),
+    ):
         message = message.replace(ours, theirs)
     return Mistake(_published(pattern), message)
 

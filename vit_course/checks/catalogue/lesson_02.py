@@ -57,11 +57,13 @@ def _with_forward(forward: Callable[[nn.Module, Tensor], Tensor], build: Callabl
     return Other
 
 
-def _cut(pattern: str) -> type[nn.Module]:
+def _cutting(pattern: str) -> Callable[[nn.Module, Tensor], Tensor]:
+    """A forward that cuts by this pattern."""
+
     def forward(module: nn.Module, images: Tensor) -> Tensor:
         return module.projection(rearrange(images, pattern, p1=module.patch_size, p2=module.patch_size))
 
-    return _with_forward(forward)
+    return forward
 
 
 def _right(module: nn.Module, images: Tensor) -> Tensor:
@@ -152,9 +154,19 @@ def _called(name: str) -> type[nn.Module]:
     )
 
 
+_CUT_WRONG = "The projection is fine, the patches that enter it are not."
+_RESHAPED = "The shape is right, but `reshape` alone does not cut patches: each token is made of runs of pixels. Use `patchify`."
+_NO_BIAS = "The projection has no bias. `nn.Linear` makes one by default; leave out `bias=False`."
+_without_bias = _part("projection", lambda values, _, dim: nn.Linear(values, dim, bias=False))
+
+
+def _reshaped(module: nn.Module, images: Tensor) -> Tensor:
+    return module.projection(images.reshape(len(images), -1, module.patch_size**2 * images.shape[1]))
+
+
 def _wrong_cut(slug: str) -> Mistake:
     pattern, message = WRONG_CUTS[slug]
-    return Mistake(_cut(pattern), f"The projection is fine, the patches that enter it are not. {message}")
+    return Mistake(_with_forward(_cutting(pattern)), f"{_CUT_WRONG} {message}")
 
 
 PATCH_EMBEDDING = Exercise(
@@ -174,18 +186,20 @@ PATCH_EMBEDDING = Exercise(
     reasoning="One matrix, shared by all patches. `nn.Linear` applies it to the last axis, so no loop over patches is needed.",
     mistakes={
         **{slug: _wrong_cut(slug) for slug in WRONG_CUTS},
-        "reshape-only": Mistake(
-            _with_forward(
-                lambda module, images: module.projection(
-                    images.reshape(len(images), -1, module.patch_size**2 * images.shape[1])
-                )
-            ),
-            "The shape is right, but `reshape` alone does not cut patches: each token is made of runs of pixels. Use `patchify`.",
-        ),
+        "reshape-only": Mistake(_with_forward(_reshaped), _RESHAPED),
         "no-bias": Mistake(
-            _with_forward(_right, _part("projection", lambda values, _, dim: nn.Linear(values, dim, bias=False))),
-            "The projection has no bias. `nn.Linear` makes one by default; leave out `bias=False`.",
+            _with_forward(_right, _without_bias),
+            _NO_BIAS,
         ),
+        "reshape-only-and-no-bias": Mistake(
+            _with_forward(_reshaped, _without_bias), f"Two things. {_RESHAPED} And: {_NO_BIAS}"
+        ),
+        **{
+            f"{slug}-and-no-bias": Mistake(
+                _with_forward(_cutting(pattern), _without_bias), f"Two things. {_CUT_WRONG} {message} And: {_NO_BIAS}"
+            )
+            for slug, (pattern, message) in WRONG_CUTS.items()
+        },
         "conv-instead": Mistake(
             _with_forward(_apply_conv, _conv_part),
             "A convolution with stride P computes the same, and the second exercise is about just that. Here "

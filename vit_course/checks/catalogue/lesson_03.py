@@ -114,6 +114,16 @@ PREPEND_CLS_TOKEN = Exercise(
                     torch.randn(1, 1, tokens.shape[-1], dtype=tokens.dtype).expand(len(tokens), -1, -1), tokens
                 ),
                 lambda tokens, cls_token: _cat(_for_each(torch.randn_like(cls_token), tokens), tokens),
+                # As a new `nn.Parameter` comes: float32, whatever the tokens are.
+                *(
+                    lambda tokens, cls_token, make=make, one=one, scale=scale: _cat(
+                        (scale * make(1 if one else len(tokens), 1, tokens.shape[-1])).expand(len(tokens), -1, -1),
+                        tokens,
+                    )
+                    for make in (torch.randn, torch.rand)
+                    for one in (True, False)
+                    for scale in (1, 0.02)
+                ),
             ),
         ),
         "batch-not-expanded": Mistake(
