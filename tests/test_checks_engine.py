@@ -193,8 +193,10 @@ def test_unknown_exercise_names_the_nearest():
 
 
 def float_sizes(patches, patch_size, height, width):
-    sizes = {"h": height / patch_size, "p": patch_size, "q": patch_size}
-    return rearrange(patches, "b (h w) (p q c) -> b c (h p) (w q)", **sizes)
+    # Spelled as in the reference, so that einops remembers it under the same name.
+    return rearrange(
+        patches, "b (h w) (p1 p2 c) -> b c (h p1) (w p2)", h=height / patch_size, p1=patch_size, p2=patch_size
+    )
 
 
 @pytest.mark.parametrize("before", ["nothing", "the learner's own try", "a check", "two checks"])
@@ -216,11 +218,12 @@ def test_what_einops_remembers_decides_nothing(before):
 
 def test_a_failed_try_does_not_spoil_the_lesson_after_the_check():
     """The lesson goes on with the reference, on images of the sizes that the learner tried."""
-    case = exercises()["unpatchify"].notebook_cases[0]
+    cases = exercises()["unpatchify"].notebook_cases
     with pytest.raises(TypeError):
-        float_sizes(*case.inputs.values())
+        float_sizes(*cases[0].inputs.values())
     evaluate("unpatchify", float_sizes)
-    exercises()["unpatchify"].reference(*case.inputs.values())
+    for case in cases:
+        exercises()["unpatchify"].reference(*case.inputs.values())
 
 
 class Doubling(torch.overrides.TorchFunctionMode):
@@ -278,6 +281,25 @@ def test_what_the_notebook_has_set_decides_nothing(name, setting):
         assert evaluate(name, exercise.reference).passed
         assert evaluate(name, exercise.mistakes[wrong].candidate).mistake == wrong
     assert evaluate(name, exercise.reference).passed
+
+
+@pytest.mark.parametrize("setting", NOTEBOOKS)
+def test_code_meets_the_same_conditions_whatever_is_set(setting):
+    def conditions(images, size):
+        seen.append((
+            torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled(), np.geterr(),
+            torch.is_anomaly_enabled(), sys.getrecursionlimit(), warnings.filters[0][0], torch.zeros(1).device,
+            torch.is_autocast_enabled("cpu"), torch.get_default_dtype(), torch.get_num_threads(),
+            torch.ones(2).sum().item(), torch.is_inference_mode_enabled(), torch.rand(1).item(), random.random(),
+        ))  # fmt: skip
+        return cut(images, size)
+
+    seen = []
+    evaluate("patchify", conditions)
+    plain, seen = seen, []
+    with NOTEBOOKS[setting]():
+        evaluate("patchify", conditions)
+    assert seen == plain
 
 
 def test_a_warning_is_no_error():
