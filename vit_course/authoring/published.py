@@ -23,7 +23,7 @@ import sys
 
 if importlib.util.find_spec("vit_course") is None:
     if "google.colab" not in sys.modules:
-        raise ModuleNotFoundError("The course is not installed; README.md says how.")
+        raise ModuleNotFoundError("Not installed. Use `make lab`, or see README.md.")
     {install}"""
 _INSTALL = '%pip install -q "vit-course @ git+https://github.com/{repository}@{ref}"'
 _UNPUBLISHED = """\
