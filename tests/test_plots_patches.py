@@ -155,3 +155,21 @@ def test_two_orders_draws_both():
 def test_two_orders_refuses_pictures_of_two_shapes():
     with pytest.raises(ValueError, match=r"\(3, 4, 6\) and \(3, 6, 4\)"):
         patches.two_orders(IMAGE, IMAGE.transpose(1, 2))
+
+
+def test_six_axes_lays_each_patch_out_as_patchify_does():
+    split, merged = patches.six_axes(4, 6, 2).figure.axes
+    numbers = torch.arange(24.0).reshape(1, 1, 4, 6)
+    for axis, expected in ((split, numbers.flatten()), (merged, patchify(numbers, 2).flatten())):
+        cells = sorted(
+            (text.get_position()[1], text.get_position()[0], int(text.get_text()))
+            for text in axis.texts
+            if text.get_text().isdigit()
+        )
+        assert [number for _, _, number in cells] == expected.int().tolist()
+
+
+@pytest.mark.parametrize("sizes", [(4, 5, 2), (8, 8, 2)])
+def test_six_axes_names_what_cannot_be_drawn(sizes):
+    with pytest.raises(ValueError, match="patches"):
+        patches.six_axes(*sizes)

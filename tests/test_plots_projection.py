@@ -109,3 +109,18 @@ def test_axis_orders_writes_where_each_number_belongs():
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["pixel by pixel", "backwards"]
     assert [text.get_text() for text in figure.axes[0].texts] == words
     assert [text.get_text() for text in figure.axes[1].texts] == words[::-1]
+
+
+def test_the_long_axis_lies_where_the_points_do():
+    across = torch.linspace(0, 1, 50)
+    pairs = torch.stack([across, 1 - across], dim=1) + 0.01 * torch.randn(50, 2)
+    axis = projection.long_axis(pairs[None], ["against"]).figure.axes[0]
+    (x0, x1), (y0, y1) = axis.lines[1].get_data()
+    assert (y1 - y0) / (x1 - x0) == pytest.approx(-1, abs=0.1)
+
+
+def test_the_long_axis_wants_pairs_with_titles():
+    with pytest.raises(ValueError, match="titles"):
+        projection.long_axis(torch.rand(2, 9, 2), ["one"])
+    with pytest.raises(ValueError, match="titles"):
+        projection.long_axis(torch.rand(1, 9, 3), ["one"])
