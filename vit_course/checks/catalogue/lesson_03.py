@@ -82,7 +82,7 @@ PREPEND_CLS_TOKEN = Exercise(
     mistakes={
         "cls-last": Mistake(
             lambda tokens, cls_token: _cat(tokens, _for_each(cls_token, tokens)),
-            "The CLS token stands last. By convention it comes first, at index 0, where the head will look for it.",
+            "The CLS token stands last. By convention it comes first, at index 0, where the classifier will look for it.",
         ),
         "replaces-first-token": Mistake(
             lambda tokens, cls_token: _cat(_for_each(cls_token, tokens), tokens[:, 1:]),
