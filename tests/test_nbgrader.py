@@ -1,7 +1,7 @@
-"""nbgrader end to end on one lesson: one exercise right, one wrong, the others untouched."""
+"""nbgrader end to end on one lesson: right, wrong and untouched exercises; what happens to notebooks by accident."""
 
+import copy
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +16,45 @@ from vit_course.checks import exercises
 pytest.importorskip("nbgrader", reason="nbgrader is not installed")
 
 
-def nbgrader(*arguments, folder):
+RIGHT = """\
+def num_patches(height, width, patch_size):
+    if height % patch_size or width % patch_size:
+        raise ValueError('sizes do not fit')
+    return (height // patch_size) * (width // patch_size)"""
+NAMES = [name for name, exercise in exercises().items() if exercise.lesson == "01"]
+
+
+def run_nbgrader(*arguments, folder):
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def nbgrader(*arguments, folder):
+    done = run_nbgrader(*arguments, folder=folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def test_generate_and_autograde(tmp_path, monkeypatch):
+def submit(course, student, notebook):
+    path = course / "submitted" / student / "lesson_01" / "01_patches.ipynb"
+    path.parent.mkdir(parents=True)
+    nbformat.write(notebook, path)
+
+
+def grades(course, student):
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        graded = gradebook.find_submission_notebook("01_patches", "lesson_01", student)
+        return {grade.name: grade.score for grade in graded.grades}, {g.name: g.max_score for g in graded.grades}
+
+
+def points(**given):
+    return {f"check-{name}": given.get(name, 0.0) for name in NAMES}
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A course laid out, and lesson 01 released."""
     # nbgrader keeps its settings and its exchange outside the course: not this machine's own.
     for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
@@ -33,38 +65,72 @@ def test_generate_and_autograde(tmp_path, monkeypatch):
     course = tmp_path / "course"
     nbgrader_source(course, SOLUTIONS)
     nbgrader("generate_assignment", "lesson_01", folder=course)
+    assert "VIT_COURSE_STRICT" not in os.environ  # nbgrader's own variable does it
+    return course
+
+
+def test_generate_and_autograde(course):
     released = course / "release" / "lesson_01" / "01_patches.ipynb"
     notebook = nbformat.read(released, as_version=4)
     by_id = {cell.id: cell for cell in notebook.cells}
     assert "raise NotImplementedError" in by_id["ex-patchify"].source
     assert "BEGIN SOLUTION" not in released.read_text()
 
-    by_id["ex-num_patches"].source = (
-        "def num_patches(height, width, patch_size):\n"
-        "    if height % patch_size or width % patch_size:\n"
-        "        raise ValueError('sizes do not fit')\n"
-        "    return (height // patch_size) * (width // patch_size)"
-    )
+    assert by_id["check-patchify"].source == "patchify = check(patchify)"  # as in the course's own notebooks
+    by_id["ex-num_patches"].source = RIGHT
     by_id[
         "ex-patchify"
     ].source = (
         "def patchify(images, patch_size):\n    return images.reshape(len(images), -1, patch_size**2 * images.shape[1])"
     )
-    submitted = course / "submitted" / "ada" / "lesson_01" / "01_patches.ipynb"
-    submitted.parent.mkdir(parents=True)
-    shutil.copy(released, submitted)
-    nbformat.write(notebook, submitted)
-    assert "VIT_COURSE_STRICT" not in os.environ  # nbgrader's own variable does it
+    submit(course, "ada", notebook)
     nbgrader("autograde", "lesson_01", folder=course)
 
-    from nbgrader.api import Gradebook
-
-    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
-        graded = gradebook.find_submission_notebook("01_patches", "lesson_01", "ada")
-        scores = {grade.name: grade.score for grade in graded.grades}
-        best = {grade.name: grade.max_score for grade in graded.grades}
-    names = [name for name, exercise in exercises().items() if exercise.lesson == "01"]
-    assert scores == {f"check-{name}": float(name == "num_patches") for name in names}
-    assert best == {f"check-{name}": exercises()[name].points for name in names}
+    scores, best = grades(course, "ada")
+    assert scores == points(num_patches=1.0)
+    assert best == {f"check-{name}": exercises()[name].points for name in NAMES}
     feedback = (course / "autograded" / "ada" / "lesson_01" / "01_patches.ipynb").read_text()
     assert "cuts the long row of numbers" in feedback  # the card is there for the student to read
+
+
+def test_what_happens_to_notebooks_decides_no_points(course):
+    """`check` shadowed, strict mode gone, a function of another name; test cells deleted; nbgrader's notes lost."""
+    released = nbformat.read(course / "release" / "lesson_01" / "01_patches.ipynb", as_version=4)
+    kept = ("setup", "imports", *(f"{kind}-{name}" for name in NAMES for kind in ("ex", "check")))
+    released.cells = [cell for cell in released.cells if cell.id in kept]  # the rest takes time
+
+    def handed_in(student, change, **sources):
+        notebook = copy.deepcopy(released)
+        by_id = {cell.id: cell for cell in notebook.cells}
+        for name, source in sources.items():
+            by_id[f"ex-{name}"].source = source
+        change(notebook, by_id)
+        submit(course, student, notebook)
+
+    shadowed = "check = lambda f, **_: f\nimport os\nos.environ.pop('NBGRADER_EXECUTION', None)\n"
+    handed_in(
+        "shadowed",
+        lambda *_: None,
+        num_patches=shadowed + "def num_patches(*sizes):\n    return 0",
+        patchify="patchify = num_patches  # one right answer, given to another exercise",
+    )
+    handed_in("renamed", lambda *_: None, num_patches=RIGHT, patchify="patchify = num_patches")
+
+    def deleted(notebook, by_id):
+        notebook.cells.remove(by_id["check-num_patches"])
+
+    handed_in("deleted", deleted, num_patches=RIGHT)
+    handed_in("note-of-the-test-lost", lambda _, by_id: by_id["check-num_patches"].metadata.clear(), num_patches=RIGHT)
+    handed_in("note-of-the-answer-lost", lambda _, by_id: by_id["ex-num_patches"].metadata.clear(), num_patches=RIGHT)
+    nbgrader("autograde", "lesson_01", folder=course)
+    assert grades(course, "shadowed")[0] == points()
+    for student in ("renamed", "deleted", "note-of-the-test-lost", "note-of-the-answer-lost"):
+        assert grades(course, student)[0] == points(num_patches=1.0), student
+
+    # With all notes lost nothing is graded: nbgrader says so and gives no zero without a word.
+    handed_in(
+        "all-notes-lost", lambda notebook, _: [cell.metadata.clear() for cell in notebook.cells], num_patches=RIGHT
+    )
+    done = run_nbgrader("autograde", "lesson_01", "--student", "all-notes-lost", folder=course)
+    assert done.returncode != 0
+    assert "error processing assignment 'lesson_01' for student 'all-notes-lost'" in done.stderr
