@@ -24,8 +24,8 @@ def test_every_change_is_another_program(name):
 
 def test_changes_are_of_all_kinds():
     new = {change.new for change in made("unpatchify")}
-    assert any("h=height / patch_size" in line for line in new)
-    assert any("b ( w h ) ( p1 p2 c )" in line for line in new)
+    assert any("rows=height / patch_size" in line for line in new)
+    assert any("b ( columns rows ) ( p1 p2 c )" in line for line in new)
     assert any("unpatchify(patches, patch_size, width, height)" in line for line in new)
     assert any(line.endswith(".detach()") for line in new)
 
@@ -34,6 +34,6 @@ def test_changes_are_of_all_kinds():
 def test_what_passes_does_the_same(name):
     verdicts = {change: small_changes.verdict(change)[0] for change in made(name)}
     passing = [change for change, verdict in verdicts.items() if verdict == "passed"]
-    assert 0 < len(passing) < len(verdicts) / 5
+    assert 0 < len(passing) < len(verdicts) / 4
     assert [change for change in passing if small_changes.reason(change) is None] == []
     assert [change for change in passing if small_changes.afresh(change)[0] != "passed"] == []
