@@ -67,7 +67,7 @@ class Learner:
 
     def resize(self, size: int | None) -> None:
         """Bring the model to images of this size, in place. Nothing to do for one that does not grow."""
-        if size in (None, self.size):
+        if not self.recipe.sizes or size == self.size:
             return
         before = {id(parameter): name for name, parameter in self.model.named_parameters()}
         for model in (self.model, self.ema.module) if self.ema else (self.model,):
@@ -85,13 +85,14 @@ class Learner:
 
     def accuracy(self, test: ImageSet) -> float:
         """On test images, at the size they have: a model that is still growing is copied and grown for it."""
-        model = self.best if self.size in (None, self.recipe.image_size) else self._copied(self.best, None)
+        full = self.recipe.image_size
+        model = self.best if self.size in (None, full) else self._copied(self.best, full)
         batch_size = min(500, self.recipe.batch_size)  # what fits in training fits here
         return evaluate(model, test, self.precision, batch_size)
 
-    def _copied(self, model: nn.Module, size: int | None) -> nn.Module:
+    def _copied(self, model: nn.Module, size: int) -> nn.Module:
         copied = copy.deepcopy(model)
-        return resize_model(copied, size or self.recipe.image_size) if self.recipe.sizes else copied
+        return resize_model(copied, size) if self.recipe.sizes else copied
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, for a snapshot."""

@@ -224,8 +224,7 @@ def _to_the_end(
 
 def _model_for(run: Run, size: int, compiled: bool) -> nn.Module:
     """The model, brought to an image size, shared by the processes, compiled."""
-    if run.recipe.sizes:
-        run.learner.resize(size)
+    run.learner.resize(size)
     model = run.processes.wrapped(run.model)
     # dynamic=False: the second image size is not the first of many.
     return torch.compile(model, dynamic=False) if compiled else model
