@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 import warnings
@@ -16,10 +17,12 @@ from torch import nn
 
 from vit_course.checks import evaluate, exercises
 from vit_course.checks.catalogue.cases import Draw, numbered
+from vit_course.checks.comparing import agree
 from vit_course.checks.conditions import standard_state
-from vit_course.checks.exercise import Exercise, Mistake
-from vit_course.checks.judge import agree, judge, origin
-from vit_course.checks.observers import Case, call, strided
+from vit_course.checks.exercise import Exercise, Mistake, universal_mistakes
+from vit_course.checks.explaining import origin
+from vit_course.checks.judge import judge
+from vit_course.checks.observers import Case, build_and_call, call, strided
 from vit_course.patches import patchify
 
 
@@ -579,6 +582,79 @@ def test_random_results_are_judged_by_their_properties():
     assert report(in_numpy).passed  # other random numbers, the same property
     assert report(forgets_to_scale).mistake == "not-scaled"
     assert not report(lambda x: torch.nn.functional.dropout(x, 0.9)).passed
+
+
+def halves(x):
+    """Two results, of which the second has a gradient of its own."""
+    return x + x, x * x
+
+
+PAIR = Exercise(
+    name="halves",
+    lesson="05",
+    points=1,
+    reference=halves,
+    cases=lambda seed: [
+        Case(
+            f"case {number}",
+            {"x": torch.randn(2 + number, 3, dtype=dtype, generator=torch.Generator().manual_seed(seed))},
+            returns=("output", "weights"),
+            strided=number == 2,
+        )
+        for number, dtype in enumerate((torch.float32, torch.float64, torch.float32))
+    ],
+    mistakes=universal_mistakes(halves, tuples=True)
+    | {"second-is-sum": Mistake(lambda x: (x + x, x + x), "The second result is a sum. Multiply.")},
+    axes={"x": "row column", "output": "row column", "weights": "row column"},
+    hints=(),
+    reasoning="",
+)
+
+
+def judged(exercise, candidate):
+    cases = exercise.drawn(0)
+    got = exercise.observations(candidate, cases)
+    return judge(exercise, cases, exercise.expected_on(cases), got, lambda wrong: exercise.observations(wrong, cases))
+
+
+@pytest.mark.parametrize("right", [halves, lambda x: [2 * x, x**2], lambda x: (x.mul(2), torch.square(x))])
+def test_several_results_are_compared_each(right):
+    assert judged(PAIR, right).passed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "slug", "said"),
+    [
+        (lambda x: (x + x).detach(), None, "2 tensors are asked for, .* gives back `tensor`"),
+        (lambda x: (x + x, None), None, "gives back \\(tensor, None\\)"),
+        (lambda x: (x + x, x * x, x), None, "gives back `tuple of 3`"),
+        (lambda x: (x * x, x + x), None, "numbers in the result are not"),
+        (lambda x: (x + x, x * x + 1), None, "numbers in `weights` are not"),
+        (lambda x: (x + x, x + x), "second-is-sum", "Multiply"),
+        (lambda x: (x + x, (x + x).detach()), "second-is-sum", "Multiply"),
+        (lambda x: (x + x, (x * x).detach()), None, "gradient of `x through weights` is cut off"),
+        (lambda x: ((x + x).detach(), (x * x).detach()), "detaches", "no gradient"),
+        (lambda x: ((x + x).float(), (x * x).float()), "loses-dtype", "float32"),
+        (lambda x: ((x + x).detach().numpy(), (x * x).detach().numpy()), "returns-numpy", "numpy"),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_results_is_said(wrong, slug, said):
+    report = judged(PAIR, wrong)
+    assert not report.passed and report.mistake == slug
+    assert re.search(said, report.message), report.message
+    assert "returns-tuple" not in PAIR.mistakes
+
+
+def test_parameters_as_they_are_made_can_be_observed():
+    def made(weight):
+        module = nn.Linear(2, 3)
+        module.weight.data.fill_(weight)
+        return module
+
+    case = Case("made", {"weight": 0.5}, state={"weight": torch.zeros(3, 2)}, at_first=True)
+    seen = build_and_call(made, case)
+    assert torch.equal(seen["weight at first"], torch.full((3, 2), 0.5)), "not the case's own, copied in later"
+    assert "bias at first" in seen and "output" not in seen
 
 
 def test_keyword_arguments_go_by_name():

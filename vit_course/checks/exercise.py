@@ -138,7 +138,13 @@ class Observed(Sequence):
 
 
 def universal_mistakes(
-    reference: Callable, *, gradients: bool = True, dtypes: bool = True, layouts: bool = True, tensors: bool = True
+    reference: Callable,
+    *,
+    gradients: bool = True,
+    dtypes: bool = True,
+    layouts: bool = True,
+    tensors: bool = True,
+    tuples: bool = False,
 ) -> dict[str, Mistake]:
     """The mistakes that fit every exercise, made by wrapping the reference.
 
@@ -148,8 +154,16 @@ def universal_mistakes(
         dtypes: the cases ask for another dtype than float32.
         layouts: the cases hand over non-contiguous tensors.
         tensors: the result is a tensor and so are arguments.
+        tuples: a tuple of tensors is asked for.
     """
-    fits = {"": True, "gradients": gradients, "dtypes": dtypes, "layouts": layouts, "tensors": tensors}
+    fits = {
+        "": True,
+        "gradients": gradients,
+        "dtypes": dtypes,
+        "layouts": layouts,
+        "tensors": tensors,
+        "one": not tuples,
+    }
     mistakes = {}
     for slug, (needs, ways, message) in _UNIVERSAL.items():
         if fits[needs]:
@@ -157,6 +171,10 @@ def universal_mistakes(
             first, *others = [_wrap(reference, way) for way in ways]
             mistakes[slug] = Mistake(first, message, variants=tuple(others))
     return mistakes
+
+
+def _each(result: Any, change: Callable[[Tensor], Any]) -> Any:
+    return tuple(map(change, result)) if isinstance(result, tuple) else change(result)
 
 
 def _without_gradients(run: Callable, *arguments: Any) -> Any:
@@ -198,13 +216,13 @@ _UNIVERSAL: dict[str, tuple[str, tuple[Callable, ...], str]] = {
         "Your code prints something and gives back `None`. Printing only shows; end with `return …`.",
     ),
     "returns-tuple": (
-        "",
+        "one",
         (lambda run, *arguments: (run(*arguments),), lambda run, *arguments: (run(*arguments), None)),
         "Your code gives back a tuple. Return the one result alone; look for a comma in the `return` line.",
     ),
     "returns-numpy": (
         "tensors",
-        (lambda run, *arguments: run(*arguments).detach().numpy(),),
+        (lambda run, *arguments: _each(run(*arguments), lambda result: result.detach().numpy()),),
         "Your code gives back a numpy array. Stay with torch tensors from beginning to end: numpy cuts the "
         "gradient off and knows no GPU.",
     ),
@@ -217,23 +235,25 @@ _UNIVERSAL: dict[str, tuple[str, tuple[Callable, ...], str]] = {
     "detaches": (
         "gradients",
         (
-            lambda run, *arguments: run(*arguments).detach(),
+            lambda run, *arguments: _each(run(*arguments), torch.Tensor.detach),
             _without_gradients,
-            lambda run, *arguments: run(*arguments).detach().float(),  # the graver of two losses is named
+            lambda run, *arguments: _each(
+                run(*arguments), lambda result: result.detach().float()
+            ),  # the graver of two losses is named
         ),
         "The numbers are right, but no gradient flows back through them, so nothing before this could ever learn. "
         "Look for `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(…)` or a detour through numpy.",
     ),
     "loses-dtype": (
         "dtypes",
-        (lambda run, *arguments: run(*arguments).float(),),
+        (lambda run, *arguments: _each(run(*arguments), torch.Tensor.float),),
         "The numbers are right, but always come back as float32, whatever dtype went in. Keep the dtype of the "
         "input: no `.float()`, and give new tensors `dtype=x.dtype`.",
     ),
     "detours-through-float32": (
         "dtypes",
         (
-            lambda run, *arguments: _narrow(run(*arguments)),
+            lambda run, *arguments: _each(run(*arguments), _narrow),
             lambda run, *arguments: run(*map(_narrow, arguments)),
         ),
         "The result has the right dtype, but on the way it was float32, which keeps 7 digits of float64's 16. Stay "

@@ -41,6 +41,8 @@ class Case:
         train: for a class, train or eval mode.
         numbered: the input tensors count up, so that each number says where it came from.
         strided: the tensors are handed over in a memory order that is not theirs (non-contiguous).
+        returns: the names of the results, in order, where several tensors are asked for; else there is one, "output".
+        at_first: for a class, its parameters are observed as they are made, and it is not called.
     """
 
     label: str
@@ -51,6 +53,8 @@ class Case:
     train: bool = True
     numbered: bool = False
     strided: bool = False
+    returns: tuple[str, ...] = ()
+    at_first: bool = False
 
 
 def strided(tensor: Tensor) -> Tensor:
@@ -82,6 +86,7 @@ def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observati
             return {"kind": f"`{type_name(module)}`, which is no nn.Module"}
         modules.append(module)
         parameters = _parameters(module, case.state)
+        first = {f"{name} at first": _plain(value) for name, value in parameters.items() if case.at_first}
         shapes = {name: tuple(value.shape) for name, value in parameters.items()}
         listed = [
             f"{name} {shape}{'' if parameters[name].requires_grad else ', frozen'}"
@@ -92,11 +97,13 @@ def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observati
             for name, value in case.state.items():
                 if shapes.get(name) == tuple(value.shape):
                     parameters[name].copy_(value)
-        return {"parameters": "\n".join(listed)}
+        return {"parameters": "\n".join(listed)} | first
 
     seen |= _guarded(build, printed)
     if not modules:
         return seen | {"_during": "creating it"}
+    if case.at_first:
+        return seen
     # `module.to` may have put new tensors in place of the old ones, so they are read again.
     seen |= _observe(lambda inputs: modules[0](*inputs.values()), case.forward, case, modules[0])
     return seen
@@ -193,11 +200,11 @@ def _observe(
         with torch.no_grad():
             result = run(arguments)
         changed = [name for name in tensors if not _identical(given[name], tensors[name])]
-        kind = _kind(result, printed)
-        seen: Observations = {"kind": kind, "changed": ", ".join(changed)}
-        if kind in ("tensor", "int", "float", "str"):
-            seen["output"] = _plain(result)
-        return seen
+        parts = _parts(result, case)
+        kinds = {name: _kind(part, printed) for name, part in parts.items()}
+        kind = kinds["output"] if [*parts] == ["output"] else f"({', '.join(kinds.values())})"
+        plain = {name: _plain(part) for name, part in parts.items() if kinds[name] in ("tensor", "int", "float", "str")}
+        return {"kind": kind, "changed": ", ".join(changed)} | plain
 
     def gradient_call() -> Observations:
         leaves = {name: value.clone().requires_grad_() for name, value in tensors.items() if value.is_floating_point()}
@@ -208,30 +215,46 @@ def _observe(
         if module is not None:
             parameters = _parameters(module, case.state)
             leaves |= {name: value for name, value in parameters.items() if value.requires_grad}
-        result = run(arguments)
-        names = [f"gradient of {name}" for name in leaves]
-        if type(result) not in (Tensor, nn.Parameter):
-            return {"output with gradients": _kind(result, printed)}
-        seen = {"output with gradients": _plain(result)}
-        if not result.is_floating_point():
-            return seen
-        if not result.requires_grad:
-            return seen | dict.fromkeys(names, "cut off")
-        # A plain sum would hide mistakes: after a LayerNorm its gradient is zero.
-        direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(1), dtype=result.dtype)
-        gradients = torch.autograd.grad((result * direction).sum(), list(leaves.values()), allow_unused=True)
-        return seen | {
-            name: torch.zeros_like(leaf) if gradient is None else _plain(gradient)
-            for name, leaf, gradient in zip(names, leaves.values(), gradients, strict=True)
-        }
+        seen: Observations = {}
+        for name, part in _parts(run(arguments), case).items():
+            seen |= _gradients(name, part, leaves)
+        return seen
 
     seen = _guarded(plain_call, printed, seed=1)
-    if seen.get("kind") == "tensor" and any(value.is_floating_point() for value in tensors.values()):
+    if "tensor" in seen.get("kind", "") and any(value.is_floating_point() for value in tensors.values()):
         gradients = _guarded(gradient_call, Printed(), seed=2)
         if "raised" in gradients:
             gradients = {"gradients": f"raised {gradients['raised']}", "_error": gradients["_error"]}
         seen |= gradients
     return seen
+
+
+def _parts(result: Any, case: Case) -> dict[str, Any]:
+    """The results by name."""
+    if case.returns and isinstance(result, tuple | list) and len(result) == len(case.returns):
+        return dict(zip(case.returns, result, strict=True))
+    return {"output": result}
+
+
+def _gradients(part: str, result: Any, leaves: Mapping[str, Tensor]) -> Observations:
+    """Of one result: what it is when gradients are asked for, and the gradient of each leaf through it."""
+    if type(result) not in (Tensor, nn.Parameter):
+        return {f"{part} with gradients": _kind(result, Printed())}
+    seen: Observations = {f"{part} with gradients": _plain(result)}
+    if not result.is_floating_point():
+        return seen
+    through = "" if part == "output" else f" through {part}"
+    names = [f"gradient of {name}{through}" for name in leaves]
+    if not result.requires_grad:
+        return seen | dict.fromkeys(names, "cut off")
+    # A plain sum would hide mistakes: after a LayerNorm its gradient is zero.
+    direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(1), dtype=result.dtype)
+    loss = (result * direction).sum()
+    gradients = torch.autograd.grad(loss, list(leaves.values()), retain_graph=True, allow_unused=True)
+    return seen | {
+        name: torch.zeros_like(leaf) if gradient is None else _plain(gradient)
+        for name, leaf, gradient in zip(names, leaves.values(), gradients, strict=True)
+    }
 
 
 def _guarded(observe: Callable[[], Observations], printed: Printed, seed: int = 0) -> Observations:

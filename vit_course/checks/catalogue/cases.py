@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vit_course.checks.judge import FIRST_NUMBER
+from vit_course.checks.explaining import FIRST_NUMBER
 from vit_course.checks.observers import Case
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from vit_course.checks.cards import pixel_table
 from vit_course.checks.catalogue.cases import Draw, describe_images, image_grids, numbered, patch_cases
 from vit_course.checks.exercise import Exercise, Mistake, universal_mistakes
-from vit_course.checks.judge import origin
+from vit_course.checks.explaining import origin
 from vit_course.checks.observers import Case, Observations, use_pattern
 from vit_course.patches import ARTICLE_PATTERN, corrected_pattern, num_patches, patchify, unpatchify
 
