@@ -18,10 +18,12 @@ from vit_course import (
     MultiHeadSelfAttention,
     PatchEmbedding,
     average_pool_2x2,
+    layer_norm,
     linear_to_conv,
     num_patches,
     patchify,
     pool,
+    position_similarity,
     prepend_cls_token,
     to_channels_first,
     unpatchify,
@@ -150,3 +152,25 @@ def test_cls_and_pool():
     assert torch.equal(cls_token.grad, torch.full((1, 1, 4), 3.0))  # three images add up
     with pytest.raises(ValueError, match="'max'"):
         pool(sequence, "max")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_layer_norm_is_that_of_pytorch(dtype, scale):
+    torch.manual_seed(0)
+    x, weight, bias = (
+        scale * torch.randn(2, 3, 5, dtype=dtype),
+        torch.randn(5, dtype=dtype),
+        torch.randn(5, dtype=dtype),
+    )
+    for eps in (1e-6, 1e-2):
+        assert torch.allclose(layer_norm(x, weight, bias, eps), F.layer_norm(x, (5,), weight, bias, eps), atol=1e-5)
+    assert torch.allclose(layer_norm(x, weight, bias), F.layer_norm(x, (5,), weight, bias, 1e-6), atol=1e-5)
+
+
+def test_similarity_of_positions_is_the_cosine():
+    torch.manual_seed(0)
+    positions = torch.randn(7, 4)
+    found = position_similarity(positions)
+    wanted = F.cosine_similarity(positions[:, None], positions[None], dim=-1)
+    assert torch.allclose(found, wanted, atol=1e-6) and torch.allclose(found.diagonal(), torch.ones(7))

@@ -176,3 +176,16 @@ def sincos_positions(height: int, width: int, dim: int) -> Float[Tensor, "height
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     angles = [place.reshape(-1, 1) * omega for place in (row, column)]
     return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
+
+
+def position_similarity(positions: Float[Tensor, "places dim"]) -> Float[Tensor, "places places"]:
+    """How alike the vectors of any two places are: the cosine of the angle between them (paper, figure 7, middle).
+
+    Args:
+        positions: (N, D), none of them all zeros.
+
+    Returns:
+        (N, N), from -1 to 1; row i compares place i with all. The diagonal is 1.
+    """
+    directions = positions / positions.norm(dim=1, keepdim=True)
+    return directions @ directions.T

@@ -13,6 +13,27 @@ from vit_course.patches import check_sizes
 LAYER_NORM_EPS = 1e-6
 
 
+def layer_norm(
+    x: Float[Tensor, "*batch dim"],
+    weight: Float[Tensor, " dim"],
+    bias: Float[Tensor, " dim"],
+    eps: float = LAYER_NORM_EPS,
+) -> Float[Tensor, "*batch dim"]:
+    """Every token by itself to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016), as `nn.LayerNorm` does.
+
+    Args:
+        x: (…, D).
+        weight, bias: (D,), learned.
+        eps: added to the variance, so that equal numbers do not divide by zero.
+
+    Returns:
+        (…, D). The variance divides by D, not by D - 1.
+    """
+    mean = x.mean(dim=-1, keepdim=True)
+    variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)
+    return (x - mean) / (variance + eps).sqrt() * weight + bias
+
+
 class FeedForward(nn.Module):
     """Two linear layers with an exact GELU between them, applied to every token by itself.
 
