@@ -6,7 +6,7 @@
 Before a training starts, the course says what to expect. That hangs on how many steps fit into the time, not on the
 minutes, so it is measured by steps; a schedule always ends with its run, so each length is a run of its own. How quick
 this machine is does not matter. Finished runs are kept in `build/expectations/`, so that a stopped one goes on. The
-result goes into benchmarks/README.md; from there it is copied into `vit_course/training/recipes.py`.
+result goes into benchmarks/README.md; from there it is copied into `vit_course/training/expectations.py`.
 """
 
 import argparse

@@ -12,7 +12,7 @@ from PIL import Image
 from vit_course import checkpoints, cli
 from vit_course.training import RECIPES, Recipe
 from vit_course.training.command import changed
-from vit_course.training.recipes import expected_of
+from vit_course.training.expectations import CURVES, expected_of
 
 TINY = ["--set", "dim=16", "depth=1", "heads=2", "mlp_dim=16", "batch_size=20", "epochs=0.02", "precision=float32"]
 
@@ -64,9 +64,10 @@ def test_interrupted_before_it_began(capsys, monkeypatch):
 
 def test_what_was_measured_is_not_promised_of_a_changed_recipe():
     fast = RECIPES["fast"].recipe
-    assert changed(fast, []) == fast and expected_of(fast, "cifar10") == RECIPES["fast"].expect != ""
-    assert expected_of(changed(fast, ["seed=5"]), "cifar10") == RECIPES["fast"].expect
-    assert expected_of(changed(fast, ["dim=48"]), "cifar10") == expected_of(fast, "shapes") == ""
+    assert changed(fast, []) == fast and expected_of(fast, "cifar10", 500) == CURVES["fast"].at(500) != ""
+    assert expected_of(changed(fast, ["seed=5", "epochs=2"]), "cifar10", 500) == CURVES["fast"].at(500)
+    assert expected_of(changed(fast, ["dim=48"]), "cifar10", 500) == expected_of(fast, "shapes", 500) == ""
+    assert expected_of(RECIPES["gpu"].recipe, "cifar10", 500) == ""
 
 
 @pytest.mark.parametrize(

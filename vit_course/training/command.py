@@ -16,6 +16,7 @@ import torch
 from vit_course import checkpoints
 from vit_course.data import ImageSet, load_images
 from vit_course.training import RECIPES, Recipe, Trained, TrainingError, train
+from vit_course.training.expectations import CURVES
 from vit_course.training.guards import memory_in_plain_words
 
 WEIGHTS = "model.safetensors"
@@ -27,13 +28,14 @@ def main(options: argparse.Namespace) -> int:
         print("Say which recipe, in front: vit-course train fast … (--list shows them all).", file=sys.stderr)
         return 1
     if options.list or options.recipe is None:
-        for name, (data, recipe, expect) in RECIPES.items():
-            print(f"{name:<16}for {data:<15}{expect or 'not measured yet'}\n{'':<16}{described(recipe)}\n")
+        for name, (data, recipe) in RECIPES.items():
+            print(f"{name:<16}for {data}\n{'':<16}{described(recipe)}")
+            print(f"{'':<16}{CURVES.get(name, 'not measured yet')}\n")
         return 0
     try:
         if options.recipe not in RECIPES:
             raise ValueError(f"there is no recipe {options.recipe!r}; there are {', '.join(RECIPES)}.")
-        data, recipe, _ = RECIPES[options.recipe]
+        data, recipe = RECIPES[options.recipe]
         recipe = changed(recipe, options.set)
         if options.data is None and data not in ("cifar10", "shapes", "where"):
             raise ValueError(f"{options.recipe} is for {data}: say where it lies, --data FOLDER.")

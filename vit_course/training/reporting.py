@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vit_course import profiles
-from vit_course.training.recipes import Recipe, expected_of
+from vit_course.training.expectations import expected_of
+from vit_course.training.recipes import Recipe
 
 
 class Run(Protocol):
@@ -163,7 +164,7 @@ def announcement(run: Run, seconds: float) -> str:
         f"{epochs:.1f} epochs. About {duration(seconds)} on {profiles.described(run.device)}, "
         f"in {profiles.named(run.precision)} (a few steps were measured)."
     ]
-    if expect := expected_of(recipe, run.data):
+    if expect := expected_of(recipe, run.data, run.total_steps):
         lines.append(f"Expect {expect}.")
     return "\n".join(lines)
 
