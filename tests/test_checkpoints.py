@@ -1,6 +1,7 @@
 """Weights that are kept, with their card."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -68,6 +69,7 @@ def test_those_that_come_with_the_course_are_whole(name, classes):
     model, card = checkpoints.load_checkpoint(name), checkpoints.card(name)
     assert name in checkpoints.names()
     assert len(card["classes"]) == model.head.out_features == classes
+    assert len({*card["classes"]}) == classes and not any(re.fullmatch(r"n\d+", said) for said in card["classes"])
     assert card["command"].startswith(f"vit-course train {name}")
     assert {"data", "hardware", "minutes", "accuracy", "recipe"} <= card.keys()
     assert (checkpoints.HERE / f"{name}.safetensors").stat().st_size <= 6_000_000

@@ -31,6 +31,26 @@ def pets(folder: Path, count: int = 2) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("words", "classes"),
+    [
+        ("dog\thound, cur\ncow\tcow\ncat\ttabby cat, tabby\n", ("tabby cat", "hound")),
+        ("cat\ttabby\r\ndog\thound\r\n", ("tabby", "hound")),
+        ("cat\ttabby\n", ("cat", "dog")),
+        ("cat\tpet\ndog\tpet\n", ("cat", "dog")),
+        ("cat\t\ndog\n", ("cat", "dog")),
+        ("", ("cat", "dog")),
+    ],
+)
+def test_a_list_of_words_names_the_classes(tmp_path, words, classes):
+    for split in ("train", "val"):
+        pets(tmp_path / split)
+    (tmp_path / "words.txt").write_bytes(words.encode())
+    for split in ("train", "test"):
+        loaded = load_images(tmp_path, split)
+        assert loaded.classes == classes and loaded.labels.bincount().tolist() == [2, 2]
+
+
 # --- which files are images ------------------------------------------------------------------------------------------
 
 

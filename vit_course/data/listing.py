@@ -119,6 +119,24 @@ def some(reasons: Mapping[str, str]) -> str:
     return ", ".join(shown + ["…"] * (len(reasons) > SHOWN))
 
 
+def in_words(folder: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes by the names that a `words.txt` in the folder has for them, as Tiny-ImageNet's archive brings it.
+
+    Its lines are a folder's name, a tab, and names with commas between, of which the first is taken. Where it lacks a
+    class, or two would get one name, the folders' names stay.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    file = folder / "words.txt"
+    if not file.is_file():
+        return classes
+    lines = (line.partition("\t") for line in file.read_text(encoding="utf-8", errors="replace").splitlines())
+    words = {name.strip(): said.split(",")[0].strip() for name, _, said in lines}
+    found = tuple(words.get(name, "") for name in classes)
+    return found if all(found) and len(set(found)) == len(found) else classes
+
+
 def named(names: list[str] | tuple[str, ...], most: int = 20) -> str:
     """Names in a row, as they can be printed; the last ones left out if there are too many."""
     return ", ".join([plain(name) for name in names[:most]] + ["…"] * (len(names) > most))

@@ -24,7 +24,7 @@ from vit_course import paths
 from vit_course.data import synthetic
 from vit_course.data.download import DownloadError, Remote, fetch, md5_of
 from vit_course.data.folders import decoded, mixed_order, read_tree
-from vit_course.data.listing import named, plain, splits, subfolders
+from vit_course.data.listing import in_words, named, plain, splits, subfolders
 
 # The order of the original, which every source follows here.
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -102,12 +102,12 @@ def load_images(
     their tiles and nothing else, in pairs: images 2i and 2i+1 hold the same patches and have different labels.
 
     A path loads any image folder: one subfolder per class, either directly inside (everything counts as "train") or in
-    `train/` and `test/` or `val/`. Whatever Pillow can open is an image, by its suffix or without one. Grey, palette
-    and transparent images become RGB, transparent parts white; photos are turned upright; of more than 8 bits of grey
-    the upper 8 count. Left out, and named, are other files, those that cannot be read, and those that do not say which
-    value is white (floats, 32-bit numbers). Hidden files, with a dot in front, are not looked at. A class to train on
-    that has no image left is an error; in the test images it is said. The decoded images are kept in the course's own
-    folder, so that the next time is quick.
+    `train/` and `test/` or `val/`. A `words.txt` as Tiny-ImageNet's names its classes. Whatever Pillow can open is an
+    image, by its suffix or without one. Grey, palette and transparent images become RGB, transparent parts white;
+    photos are turned upright; of more than 8 bits of grey the upper 8 count. Left out, and named, are other files,
+    those that cannot be read, and those that do not say which value is white (floats, 32-bit numbers). Hidden files,
+    with a dot in front, are not looked at. A class to train on that has no image left is an error; in the test images
+    it is said. The decoded images are kept in the course's own folder, so that the next time is quick.
 
     Args:
         name: "cifar10", "shapes", "where", or the path of an image folder.
@@ -386,4 +386,4 @@ def _own_folder(
         raise ValueError(f"size must be a side or (height, width) in pixels, got {size}.")
     images, labels, classes, note = read_tree(folder, split, limit, size, kept, None)
     called = Path(os.path.abspath(folder)).name  # a link keeps the name it goes by here
-    return ImageSet(called, split, images, labels, classes, f"from the folder {name}{note}")
+    return ImageSet(called, split, images, labels, in_words(folder, classes), f"from the folder {name}{note}")
