@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import vit_course
-from vit_course import cli
+from vit_course import cli, copies
 from vit_course.authoring.course import build_course
 from vit_course.paths import home
 
@@ -24,7 +24,7 @@ finally:
     assert not {"torch", "matplotlib", "nbformat"} & set(sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("doctor", "work", "lab", "progress", "course", "nbgrader-source", "train"):
+    for command in ("doctor", "work", "update", "lab", "progress", "course", "nbgrader-source", "train"):
         assert command in result.stdout
 
 
@@ -103,7 +103,7 @@ class TestWork:
             link(source, target)
 
         monkeypatch.setattr(os, "link", slow)
-        assert cli.copy_missing(checkout / "notebooks", checkout / "work") == []
+        assert copies.copy_missing(checkout / "notebooks", checkout / "work") == []
         assert (checkout / "work" / "00_start_here.ipynb").read_text() == "my answers"
         assert len(list((checkout / "work").iterdir())) == 2
 
@@ -112,7 +112,7 @@ class TestWork:
             raise PermissionError
 
         monkeypatch.setattr(os, "link", refused)
-        assert len(cli.copy_missing(checkout / "notebooks", checkout / "work")) == 2
+        assert len(copies.copy_missing(checkout / "notebooks", checkout / "work")) == 2
         assert (checkout / "work" / "01_patches.ipynb").read_text() == "the course's 01_patches"
 
     def test_a_copy_cut_short_is_not_taken_for_a_notebook(self, checkout, monkeypatch, capsys):

@@ -4,13 +4,13 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import vit_course
+from vit_course import copies
 
 ROOT = Path(vit_course.__file__).resolve().parent.parent
 FIRST = "00_start_here.ipynb"
@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command("doctor", doctor, "Look whether this machine is ready for the course.")
     command("work", work, "Copy the notebooks that are missing to work/; yours are never overwritten.")
+    update_ = command("update", update, "Write lessons that have changed beside your copies, with your answers.")
+    update_.add_argument("lesson", nargs="*", help="01, say; all that have changed if none is named")
     command("lab", lab, "Copy missing notebooks to work/ and open JupyterLab, which gets any further arguments.")
     progress_ = command("progress", progress, "Show how far you have come.")
     progress_.add_argument("--export", metavar="FILE", help="write it to a file as JSON as well")
@@ -115,12 +117,38 @@ def work(options: argparse.Namespace) -> int:
     if not source.is_dir():
         return _failed(f"There are no notebooks in {source}. This command works in a checkout of the course.")
     try:
-        copied = copy_missing(source, target)
+        copied = copies.copy_missing(source, target)
     except OSError as error:
         return _failed(f"The notebooks cannot be copied to {target}: {error.strerror}.")
     if copied:
         print(f"New in {target.name}/: {', '.join(copied)}")
+    if newer := copies.outdated(source, target):
+        print(
+            f"The course has changed since you copied {', '.join(newer)}. Yours stay as they are; `vit-course update` "
+            "writes the new ones beside them, with your answers."
+        )
     return 0
+
+
+def update(options: argparse.Namespace) -> int:
+    source, target, status = ROOT / "notebooks", ROOT / "work", 0
+    names = [path.name for path in sorted(source.glob("*.ipynb")) if (target / path.name).is_file()]
+    wanted = copies.outdated(source, target)
+    if options.lesson:
+        wanted = [name for name in names if name.startswith(tuple(options.lesson))]
+        if unknown := [one for one in options.lesson if not any(name.startswith(one) for name in names)]:
+            return _failed(f"There is no copy of lesson {unknown[0]} in {target}. There are: {', '.join(names)}.")
+    if not wanted:
+        print("Your copies are those of the lessons as they are now. To have one written anyway, name it: update 01")
+    for name in wanted:
+        try:
+            path, answers = copies.update(source / name, target / name)
+        except (ValueError, OSError) as error:
+            status = _failed(str(error))
+            continue
+        held = f"with your {', '.join(answers)}" if answers else "without answers, since your copy has none"
+        print(f"{target.name}/{path.name}: {held}. Notes and other cells of yours stay in {name}.")
+    return status
 
 
 def lab(options: argparse.Namespace) -> int:
@@ -146,34 +174,6 @@ def _quiet_first_start() -> None:
         settings.parent.mkdir(parents=True, exist_ok=True)
         with settings.open("x", encoding="utf-8") as file:
             json.dump({"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}, file)
-
-
-def copy_missing(source: Path, target: Path) -> list[str]:
-    """Copy the notebooks that `target` lacks, each all or nothing, and never touch one that is there.
-
-    Returns:
-        The names of those copied.
-    """
-    target.mkdir(exist_ok=True)
-    copied = []
-    for notebook in sorted(source.glob("*.ipynb")):
-        goal = target / notebook.name
-        if os.path.lexists(goal):
-            continue
-        temporary = target / f".{notebook.name}.{os.getpid()}"
-        try:
-            shutil.copyfile(notebook, temporary)
-            try:
-                os.link(temporary, goal)  # unlike a rename, it does not replace what another copy has just put there
-            except FileExistsError:
-                continue
-            except OSError:  # a file system without hard links
-                os.rename(temporary, goal)
-            copied.append(notebook.name)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-    return copied
 
 
 def _failed(message: str) -> int:

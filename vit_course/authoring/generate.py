@@ -13,6 +13,7 @@ from nbgrader.preprocessors import ClearOutput, ClearSolutions
 from traitlets.config import Config
 
 from vit_course.authoring.published import SETUP_ID, SETUP_METADATA, bring_in_step
+from vit_course.copies import stamp
 
 STUB = "raise NotImplementedError  # your code here, in place of this line"
 # nbgrader's note of who owns a cell is kept, so that instructors can hand out either folder.
@@ -32,7 +33,9 @@ def learners_notebook(solution: NotebookNode, name: str) -> NotebookNode:
     resources: dict = {}
     for preprocessor in (ClearSolutions, ClearOutput):
         notebook, resources = preprocessor(config=config).preprocess(notebook, resources)
-    return tidy(notebook)
+    tidy(notebook)
+    stamp(notebook)  # by which a learner's copy knows what it is a copy of
+    return notebook
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:

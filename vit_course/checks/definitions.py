@@ -84,6 +84,11 @@ def definition(name: str, cells: Sequence[str], *, given: Collection[str] = ()) 
     return Definition(source + "\n", tuple(sorted(lost)))
 
 
+def answers(name: str, cell: str) -> bool:
+    """Whether a cell defines a name, with more than the untouched stub."""
+    return any(name in one.binds and _defines(one.node, name) and not is_stub(one.node) for one in _statements(cell))
+
+
 def is_stub(node: ast.AST) -> bool:
     """Whether a definition is an exercise that nobody has begun: it only raises `NotImplementedError`."""
     if isinstance(node, ast.ClassDef):
