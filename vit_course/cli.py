@@ -112,8 +112,14 @@ def course(options: argparse.Namespace) -> int:
     return build_course(ROOT / "solutions", options.out)
 
 
+def places() -> tuple[Path, Path]:
+    """Where the notebooks lie and where the copies go: two folders of a checkout; else the wheel's, and `work` here."""
+    inside = Path(vit_course.__file__).resolve().parent / "notebooks"
+    return (inside, Path.cwd() / "work") if inside.is_dir() else (ROOT / "notebooks", ROOT / "work")
+
+
 def work(options: argparse.Namespace) -> int:
-    source, target = ROOT / "notebooks", ROOT / "work"
+    source, target = places()
     if not source.is_dir():
         return _failed(f"There are no notebooks in {source}. This command works in a checkout of the course.")
     try:
@@ -131,7 +137,7 @@ def work(options: argparse.Namespace) -> int:
 
 
 def update(options: argparse.Namespace) -> int:
-    source, target, status = ROOT / "notebooks", ROOT / "work", 0
+    (source, target), status = places(), 0
     names = [path.name for path in sorted(source.glob("*.ipynb")) if (target / path.name).is_file()]
     wanted = copies.outdated(source, target)
     if options.lesson:
@@ -157,7 +163,7 @@ def lab(options: argparse.Namespace) -> int:
     _quiet_first_start()
     # Containers often have no user but root, and Jupyter refuses root unless told.
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    place = [f"--ServerApp.root_dir={ROOT / 'work'}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    place = [f"--ServerApp.root_dir={places()[1]}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
     print("Opening JupyterLab. Stop it with Ctrl-C.", flush=True)
     try:
         return subprocess.call(
