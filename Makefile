@@ -30,7 +30,7 @@ help:
 	@echo "make solutions  run every solution notebook and save it with its figures, then make notebooks"
 	@echo "make course     run every solution notebook and write build/course/index.html"
 	@echo "make notebooks  write notebooks/ from solutions/"
-	@echo "make lint       check the code's style and the notebooks"
+	@echo "make lint       check the code's style, the spelling and the notebooks"
 
 lab:
 	$(SETUP) --extra lab --quiet
@@ -71,4 +71,5 @@ lint:
 	$(SETUP) --extra dev --quiet
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m codespell_lib README.md CONTRIBUTING.md benchmarks docs notebooks scripts vit_course
 	$(RUN) -m vit_course.authoring lint
