@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from einops.layers.torch import Rearrange
+from right_answers_05 import RIGHT_ANSWERS as LESSON_05
 from torch import nn
 
 # -- lesson 00
@@ -373,4 +374,5 @@ RIGHT_ANSWERS = {
         cls_by_padding,
     ],
     "pool": [pool_with_if, pool_by_sum, pool_by_weights, pool_by_split],
+    **LESSON_05,
 }
