@@ -33,9 +33,22 @@ PEAK[0, 6] = 0.7
 DIAGONAL = torch.linspace(0, 1, 5)[:, None].expand(-1, 2)
 CROSS = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.5, 0.3], [0.5, 0.7], [0.5, 0.5]])
 RGB = [(0, 0, 0), (0, 0, 1), (0, 0, 2)]
+SHARES = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+HEARD = torch.tensor([[0.0, 0.1], [0.7, 0.2]])
+OFFSETS = torch.tensor([[2.0, 0.1], [-1.5, 0.0]])
 
 # Of each function two calls, and what the text of each has to say.
 CASES = {
+    "against_width": [
+        (
+            ([4, 64], [("√d", [0.1, 0.1], [1e-2, 1e-2])]),
+            ["“√d” 10% and 1e-02 at d = 4, 10% and 1e-02 at d = 64"],
+        ),
+        (
+            ([4, 64], [("n", [0.25, 0.999], [1e-2, 3e-9])], 32),
+            ["“n” 25% and 1e-02", "more than 99% and 3e-09 at d = 64", "marks d = 32."],
+        ),
+    ],
     "axis_orders": [
         ((1, [("pixel", RGB)]), ["3 numbers", "1 × 1", "“pixel” R 0,0, G 0,0, B 0,0"]),
         ((1, [("other", RGB[::-1])]), ["“other” B 0,0, G 0,0, R 0,0"]),
@@ -55,6 +68,10 @@ CASES = {
         ((STORED, NOISE), ["100% of its numbers", "red 1.00, green 1.00, blue 1.00"]),
         ((STORED, NOISE.flip(0)), ["33% of its numbers are where they belong", "green 1.00"]),
     ],
+    "costs": [
+        (([64, 256], [("a", [0.1, 1.6], [10, 40])]), ["from 64 to 256, 4 times", "“a” 16 times the time, 4 times the"]),
+        (([64, 128], [("b", [0.1, 0.2], [10, 40])]), ["2 times as many", "“b” 2 times the time, 4 times the memory"]),
+    ],
     "cut_apart": [
         ((SMOOTH, 4), ["4 patches of 4 × 4", "2 rows of 2", "lightest is number 1", "darkest number 0"]),
         ((SMOOTH.flip(2), 2), ["16 patches of 2 × 2", "lightest is number 0", "darkest number 3"]),
@@ -66,6 +83,20 @@ CASES = {
     "found_again": [
         (([("x", SOME)],), ["“x”, 4 × 4: 14 of 16 found again, the lost ones in rows 1 to 2 and columns 3 to 3"]),
         (([("y", SOME | True), ("z", SOME & False)],), ["“y”, 4 × 4: all of 16", "“z”, 4 × 4: none of 16"]),
+    ],
+    "heads_on_picture": [
+        (
+            (RED, (1, 0), HEARD[None], ["h"]),
+            [
+                "on average red",
+                "its patch in row 1, column 0 framed",
+                "2 × 2 patches: “h”: at most 70%, at row 1, column 0",
+            ],
+        ),
+        (
+            (NOISE, (0, 1), torch.stack([HEARD, HEARD.T]), ["a", "b"]),
+            ["its patch in row 0, column 1", "“b”: at most 70%, at row 0, column 1"],
+        ),
     ],
     "image_row": [
         (([RED],), ["One picture: 8 × 8 pixels, on average red, contrast 0.00, all of one colour"]),
@@ -90,6 +121,10 @@ CASES = {
         (([2, 48], [("a", [0.5, 0.0])]), ["“a” 50% with 2, 0% with 48"]),
         (([4, 8], [("a", [0.25, 0.001]), ("b", [1, 0.5])]), ["25% with 4, less than 1% with 8", "“b” 100% with 4"]),
     ],
+    "mean_offsets": [
+        (([("t", OFFSETS)],), ["“t”: 2 points, -1.50 to 2.00 down, 0.00 to 0.10 to the right"]),
+        (([("a", OFFSETS), ("b", 0 * OFFSETS)],), ["“a”: 2 points", "“b”: 2 points, 0.00 to 0.00 down"]),
+    ],
     "named": [
         ((BOARDS, ["cat", "dog"], ["cat", "cat"]), ["2 pictures", "right: 1.", "cat, called so, 8", "cat, called dog"]),
         ((RED[None], ["ship"], ["ship"]), ["1 picture and", "right: 1. ship, called so, 8 × 8 pixels, on average red"]),
@@ -97,6 +132,10 @@ CASES = {
     "number_origins": [
         ((TINY, TINY.reshape(3, 2, 2)), ["channel 0 holds R 0,0, G 0,0, B 0,0, R 0,1", "2 of 12 are where"]),
         ((TINY, TINY.permute(2, 0, 1)), ["channel 1 holds G 0,0, G 0,1, G 1,0, G 1,1", "12 of 12 are where"]),
+    ],
+    "qkv_rows": [
+        ((1, 4), ["The 12 numbers", "q of head 0 from 0, k of head 0 from 4, v of head 0 from 8."]),
+        ((2, 5), ["The 30 numbers", "q of head 1 from 5, k of head 0 from 10", "v of head 1 from 25."]),
     ],
     "rebuilt": [
         ((NOISE, [2, 4], [("a", [1 - NOISE, NOISE])]), ["with 2, 4 numbers", "“a” -1.00 with 2, 1.00 with 4"]),
@@ -237,6 +276,9 @@ WIDTHS = {
     "named": lambda n: plots.named(NOISE.expand(n, -1, -1, -1), ["automobile"] * n, ["airplane"] * n),
     "long_axis": lambda n: plots.long_axis(TOKENS[:, :2].expand(n, -1, -1), ["title"] * n),
     "bracket_order": lambda n: plots.bracket_order(n, n),
+    "tables": lambda n: plots.tables([("title", SHARES)] * n, "AB"),
+    "heads_on_picture": lambda n: plots.heads_on_picture(NOISE, (0, 0), HEARD.expand(n, -1, -1), ["title"] * n),
+    "qkv_rows": lambda n: plots.qkv_rows(n, 4),
 }
 
 

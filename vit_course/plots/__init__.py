@@ -1,5 +1,6 @@
 """Every figure the lessons show: what they share in `base`, then a file per lesson."""
 
+from vit_course.plots.attention import against_width, costs, heads_on_picture, mean_offsets, qkv_rows, tables
 from vit_course.plots.base import image_row, to_picture, vit_map
 from vit_course.plots.cls_token import boards, learning, listening, sequence_with_cls, vectors
 from vit_course.plots.growing import named
@@ -18,25 +19,31 @@ from vit_course.plots.start import bracket_order, channels_first, number_origins
 from vit_course.plots.training import training_curve
 
 __all__ = [
+    "against_width",
     "axis_orders",
     "boards",
     "bracket_order",
     "channels_first",
+    "costs",
     "cut_apart",
     "filters",
     "found_again",
+    "heads_on_picture",
     "image_row",
     "learning",
     "listening",
     "long_axis",
     "lost",
+    "mean_offsets",
     "named",
     "number_origins",
+    "qkv_rows",
     "rebuilt",
     "responses",
     "sequence_with_cls",
     "six_axes",
     "split_a_row",
+    "tables",
     "to_picture",
     "token_pictures",
     "token_sources",
