@@ -98,7 +98,8 @@ def test_every_answer_gets_its_card(lesson, monkeypatch):
 
     def given(source, name, check=None):
         """What the cells of the learner's notebook make of an answer."""
-        space = {"__name__": "__main__"}
+        earlier = names(lesson)[: names(lesson).index(name)]  # a later exercise may use them
+        space = {one: exercises()[one].reference for one in earlier} | {"__name__": "__main__"}
         check = check or learner[f"check-{name}"].source
         for cell in (learner["setup"].source, learner["imports"].source, source, check):
             exec(cell, space)
