@@ -84,6 +84,9 @@ ADVICE = {
     "a leaf Variable that requires grad": "Write into a parameter under `with torch.no_grad():`.",
     "cannot assign": "Wrap the tensor, `nn.Parameter(…)`, or copy into the parameter that is there: "
     "`conv.weight.copy_(…)`.",
+    "Boolean value of Tensor with more than one value": "Ask `if mask is not None` to learn whether there is one.",
+    "with a bool tensor is not supported": "The opposite of a bool tensor is `~mask`.",
+    "for unary ~: 'NoneType'": "Without a mask there is nothing to turn round: ask `if mask is not None` first.",
     "mat1 and mat2 shapes cannot be multiplied": "An `nn.Linear(inputs, outputs)` wants `inputs` numbers on the last "
     "axis: P·P·C for a flat patch.",
 }

@@ -459,6 +459,11 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
             _WRONG_ROOT,
             (_scaled(lambda q, k: q.shape[-2] ** -0.5), _scaled(lambda q, k: q.shape[0] ** -0.5), _root_of_values),
         ),
+        "root-rounded": Mistake(
+            _scaled(lambda q, k: 1 / int(q.shape[-1] ** 0.5)),
+            "The root of d is rounded to a whole number. Leave it as it is, a float: `q.shape[-1] ** 0.5`.",
+            (_scaled(lambda q, k: 1 / round(q.shape[-1] ** 0.5)),),
+        ),
         "softmax-axis-from-the-front": Mistake(
             _attending(softmax=lambda scores: scores.softmax(dim=1)),
             _FIXED_AXIS,
@@ -1095,6 +1100,25 @@ MULTI_HEAD_SELF_ATTENTION = Exercise(
         "mask-for-first-head-only": Mistake(
             _changing_mask(_first_head_only),
             "Only the first head gets the mask. A mask of (queries, keys) holds for all heads; broadcasting does that.",
+        ),
+        "mask-of-a-part-only": Mistake(
+            _changing_mask(lambda mask, module: mask if mask.ndim == 2 else mask[:1]),
+            "Of a mask with four axes, (batch, heads, queries, keys), only a part is used, so that all images, or all heads, "
+            "get the mask of the first. Hand it on as it is.",
+            (
+                _changing_mask(lambda mask, module: mask if mask.ndim == 2 else mask[0, 0]),
+                _changing_mask(lambda mask, module: mask if mask.ndim == 2 else mask[0]),
+                _changing_mask(lambda mask, module: mask if mask.ndim == 2 else mask[:, :1]),
+            ),
+        ),
+        "mask-of-four-axes-ignored": Mistake(
+            _changing_mask(lambda mask, module: mask if mask.ndim == 2 else None),
+            "A mask with four axes, (batch, heads, queries, keys), is not used. Hand it on as it is.",
+        ),
+        "mask-of-two-axes-ignored": Mistake(
+            _changing_mask(lambda mask, module: mask if mask.ndim == 4 else None),
+            "A mask with two axes, (queries, keys), is not used. It holds for all images and heads; hand it on as it is, and "
+            "broadcasting does the rest.",
         ),
         "adds-the-input": Mistake(
             _heads(_added),
