@@ -56,6 +56,17 @@ WORDS = [
     {"cls", "mean", "CLS", "Mean", "max"},
     {"Linear", "LazyLinear", "Bilinear", "Identity"},
     {"Conv2d", "ConvTranspose2d", "Conv1d"},
+    {"sin", "cos", "tan"},
+    {"softmax", "log_softmax", "sigmoid"},
+    {"gelu", "relu", "silu", "tanh"},
+    {"ModuleList", "Sequential", "list"},
+    {"norm1", "norm2"},
+    {"fc1", "fc2"},
+    {"all", "any"},
+    {"float", "int"},
+    {"qkv", "out"},
+    {"zeros", "ones", "randn", "empty"},
+    {"Parameter", "Buffer"},
 ]
 # What is done to a result.
 RESULTS = [
