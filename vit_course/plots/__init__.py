@@ -14,12 +14,14 @@ from vit_course.plots.patches import (
     tokens_and_cost,
     two_orders,
 )
+from vit_course.plots.positions import alike, similarity_tiles, waves
 from vit_course.plots.projection import axis_orders, filters, long_axis, lost, rebuilt, responses
 from vit_course.plots.start import bracket_order, channels_first, number_origins
 from vit_course.plots.training import training_curve
 
 __all__ = [
     "against_width",
+    "alike",
     "axis_orders",
     "boards",
     "bracket_order",
@@ -41,6 +43,7 @@ __all__ = [
     "rebuilt",
     "responses",
     "sequence_with_cls",
+    "similarity_tiles",
     "six_axes",
     "split_a_row",
     "tables",
@@ -52,4 +55,5 @@ __all__ = [
     "two_orders",
     "vectors",
     "vit_map",
+    "waves",
 ]
