@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vit_course.attention import scaled_dot_product_attention
+from jaxtyping import Float, Int
 from vit_course.data import load_images
 from vit_course.profiles import profile
 from vit_course.training import Recipe, Trained, train
@@ -104,3 +105,17 @@ def _seconds(run: Callable[[], Tensor]) -> float:
     start = time.process_time()
     run().sum().backward()
     return time.process_time() - start
+def share_explained(similarity: Float[Tensor, "places places"], *apart: Int[Tensor, "places places"]) -> float:
+    """How much of the similarity of places is explained by how far they are apart (lesson 04).
+    All pairs of different places that are equally far apart get the mean of their similarities as a guess. The result
+    is the share of the variance that this explains, R². With random similarities it is about the number of kinds of
+    pairs divided by the number of pairs.
+        similarity: (N, N), symmetric.
+        apart: (N, N) each: a distance of every pair, such as rows apart; pairs are of one kind if all of them agree.
+        From 0 to 1; NaN where the similarities do not vary.
+    others = ~torch.eye(len(similarity), dtype=torch.bool)
+    values = similarity[others].double()
+    _, kind = torch.unique(torch.stack([one[others] for one in apart], dim=1), dim=0, return_inverse=True)
+    sums = torch.zeros(int(kind.max()) + 1, dtype=torch.float64).index_add_(0, kind, values)
+    guess = (sums / torch.bincount(kind))[kind]
+    return float(1 - (values - guess).square().sum() / (values - values.mean()).square().sum())
