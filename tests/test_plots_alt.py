@@ -32,6 +32,8 @@ PEAK = torch.full((1, 16), 0.02)
 PEAK[0, 6] = 0.7
 DIAGONAL = torch.linspace(0, 1, 5)[:, None].expand(-1, 2)
 CROSS = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.5, 0.3], [0.5, 0.7], [0.5, 0.5]])
+GRID = torch.tensor([[1.0, 0, 0.5, 0], [0, 1, 0, 0.8], [0.5, 0, 1, 0], [0, 0.8, 0, 1]])  # alike: below each other
+TURNING = torch.tensor([[0.0, 0.0], [1.0, 0.2], [0.2, 0.6], [0.5, 1.0]])
 RGB = [(0, 0, 0), (0, 0, 1), (0, 0, 2)]
 SHARES = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
 HEARD = torch.tensor([[0.0, 0.1], [0.7, 0.2]])
@@ -48,6 +50,9 @@ CASES = {
             ([4, 64], [("n", [0.25, 0.999], [1e-2, 3e-9])], 32),
             ["“n” 25% and 1e-02", "more than 99% and 3e-09 at d = 64", "marks d = 32."],
         ),
+    "alike": [
+        ((GRID, [0], 2), ["1 map of a grid of 2 × 2", "row 0, column 0 is most like row 1, column 0, 0.50"]),
+        ((GRID, [0, 3], 2), ["2 maps", "that of row 1, column 1 is most like row 0, column 1, 0.80"]),
     ],
     "axis_orders": [
         ((1, [("pixel", RGB)]), ["3 numbers", "1 × 1", "“pixel” R 0,0, G 0,0, B 0,0"]),
@@ -152,6 +157,13 @@ CASES = {
         (([RED],), ["N = 1 patch in", "mean colours: red", "as 1 to 1: 1 + N = 2 tokens"]),
         (([RED, 0 * RED],), ["N = 2 patches", "red, black", "as 1 to 2: 1 + N = 3 tokens"]),
     ],
+    "similarity_tiles": [
+        (
+            ([("t", GRID)], 2),
+            ["2 × 2 maps", "“t”: mean similarity of places side by side 0.00", "other 0.65, any two 0.22"],
+        ),
+        (([("a", GRID), ("b", 0 * GRID)], 2), ["“a”: mean", "“b”: mean similarity of places side by side 0.00, one"]),
+    ],
     "six_axes": [
         ((4, 4, 2), ["4 × 4 pixels", "4 patches of 2 × 2", "row 1, column 0 holds the pixels 8, 9, 12, 13"]),
         ((2, 6, 2), ["2 × 6 pixels", "3 patches", "row 0, column 2 holds the pixels 4, 5, 10, 11"]),
@@ -199,6 +211,10 @@ CASES = {
     "vit_map": [
         (("cls",), ["Image, lesson 00; Patches, lesson 01", "You are here: CLS token, part 4 of 8."]),
         ((None,), ["Encoder × depth, lesson 06; Classifier, lesson 07."]),
+    ],
+    "waves": [
+        ((TURNING, [0], ["w"]), ["4 places in a line", "“w” from 0.00 to 0.50, turning 2 times"]),
+        ((TURNING, [0, 1], ["w", "u"]), ["“u” from 0.00 to 1.00, turning 0 times"]),
     ],
 }
 
@@ -279,6 +295,8 @@ WIDTHS = {
     "tables": lambda n: plots.tables([("title", SHARES)] * n, "AB"),
     "heads_on_picture": lambda n: plots.heads_on_picture(NOISE, (0, 0), HEARD.expand(n, -1, -1), ["title"] * n),
     "qkv_rows": lambda n: plots.qkv_rows(n, 4),
+    "alike": lambda n: plots.alike(torch.eye(64), range(n), 8),
+    "similarity_tiles": lambda n: plots.similarity_tiles([("title", torch.eye(64))] * n, 8),
 }
 
 
