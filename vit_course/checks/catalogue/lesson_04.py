@@ -97,7 +97,8 @@ def _properties(case: Case, seen: Observations) -> Observations:
     parts = {
         "mean": "about 0" if abs(mean) < 0.1 * std else "not 0",
         "standard deviation": f"{spread} {STD}",
-        "shape": "normal" if abs(inside - 0.6827) < 0.02 else "not normal",
+        # Uniform: 58% lie within one standard deviation; normal, but cut off at two of them: 65%.
+        "shape": "normal" if abs(inside - 0.6827) < 0.02 else "cut off" if 0.63 < inside < 0.68 else "not normal",
         "numbers": "each drawn for itself" if independent else "repeated",
     }
     return derived | {"positions at first": ", ".join(f"{name} {value}" for name, value in parts.items())}
@@ -495,6 +496,13 @@ LEARNED_POSITIONS = Exercise(
                 ),
                 _starting(lambda count, dim: nn.init.xavier_normal_(torch.empty(1, count, dim))),
             ),
+        ),
+        "starts-cut-off": Mistake(
+            _starting(
+                lambda count, dim: nn.init.trunc_normal_(torch.empty(1, count, dim), std=STD, a=-2 * STD, b=2 * STD)
+            ),
+            "What the positions begin with is normal, but cut off at two standard deviations, which makes the spread smaller "
+            "than 0.02. Take a plain normal distribution: `0.02 * torch.randn(…)`.",
         ),
         "starts-uniform": Mistake(
             _starting(lambda count, dim: torch.rand(1, count, dim)),
@@ -966,6 +974,7 @@ POSITION_SIMILARITY = Exercise(
             lambda positions: _cosine(positions - positions.mean(dim=1, keepdim=True)),
             "The mean of each vector is taken away first. That is the correlation; the cosine leaves the vectors where they "
             "are.",
+            (torch.corrcoef,),
         ),
         "centred": Mistake(
             lambda positions: _cosine(positions - positions.mean(dim=0)),
