@@ -34,6 +34,7 @@ DIAGONAL = torch.linspace(0, 1, 5)[:, None].expand(-1, 2)
 CROSS = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.5, 0.3], [0.5, 0.7], [0.5, 0.5]])
 GRID = torch.tensor([[1.0, 0, 0.5, 0], [0, 1, 0, 0.8], [0.5, 0, 1, 0], [0, 0.8, 0, 1]])  # alike: below each other
 TURNING = torch.tensor([[0.0, 0.0], [1.0, 0.2], [0.2, 0.6], [0.5, 1.0]])
+LINE = torch.linspace(-1, 1, 5)
 RGB = [(0, 0, 0), (0, 0, 1), (0, 0, 2)]
 SHARES = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
 HEARD = torch.tensor([[0.0, 0.1], [0.7, 0.2]])
@@ -53,10 +54,17 @@ CASES = {
     "alike": [
         ((GRID, [0], 2), ["1 map of a grid of 2 × 2", "row 0, column 0 is most like row 1, column 0, 0.50"]),
         ((GRID, [0, 3], 2), ["2 maps", "that of row 1, column 1 is most like row 0, column 1, 0.80"]),
+    "activations": [
+        ((LINE, [("f", LINE)]), ["x from -1.0 to 1.0", "“f” from -1.00 to 1.00, lowest -1.00 at -1.00"]),
+        ((LINE, [("g", -LINE)], ("h", 0.5 * LINE)), ["lowest -1.00 at 1.00", "“h”: between -5.0e-01 and 5.0e-01"]),
     ],
     "axis_orders": [
         ((1, [("pixel", RGB)]), ["3 numbers", "1 × 1", "“pixel” R 0,0, G 0,0, B 0,0"]),
         ((1, [("other", RGB[::-1])]), ["“other” B 0,0, G 0,0, R 0,0"]),
+    ],
+    "blocks_compared": [
+        ((["pre-norm"],), ["A block as a way", "norm1 then attention beside the way, added to it; norm2 then mlp"]),
+        ((["post-norm"],), ["attention beside the way, added to it; norm1 on the way itself"]),
     ],
     "boards": [
         ((BOARDS, ["a", "b"]), ["2 pictures of 8 × 8", "“a”, lightest at row 5, column 2", "row 1, column 7"]),
@@ -69,6 +77,10 @@ CASES = {
         ((6, 2), ["[0, 1], [2, 3], [4, 5]", "[0, 3], [1, 4], [2, 5]"]),
         ((4, 2), ["0 to 3", "[0, 1], [2, 3]", "[0, 2], [1, 3]"]),
     ],
+    "by_depth": [
+        (([("t", [("a", [1.0, 0.5, 0.25])])], "size"), ["Size against block. “t”: “a” 1 at 0, 0.5 at 1, 0.25 at 2"]),
+        (([("", [("a", [1]), ("b", [2e-7])])], "size"), ["“a” 1 at 0", "“b” 2e-07 at 0"]),
+    ],
     "channels_first": [
         ((STORED, NOISE), ["100% of its numbers", "red 1.00, green 1.00, blue 1.00"]),
         ((STORED, NOISE.flip(0)), ["33% of its numbers are where they belong", "green 1.00"]),
@@ -76,6 +88,12 @@ CASES = {
     "costs": [
         (([64, 256], [("a", [0.1, 1.6], [10, 40])]), ["from 64 to 256, 4 times", "“a” 16 times the time, 4 times the"]),
         (([64, 128], [("b", [0.1, 0.2], [10, 40])]), ["2 times as many", "“b” 2 times the time, 4 times the memory"]),
+    "contributions": [
+        (
+            ([4.0, 9.0], [("a", [1.0, 2.5])]),
+            ["2 blocks, from the first: “the tokens that come in” 4.0, 9.0; “a” 1.0, 2.5"],
+        ),
+        (([4.0], [("a", [1]), ("b", [0])]), ["1 block, from the first", "“b” 0.0"]),
     ],
     "cut_apart": [
         ((SMOOTH, 4), ["4 patches of 4 × 4", "2 rows of 2", "lightest is number 1", "darkest number 0"]),

@@ -3,6 +3,7 @@
 from vit_course.plots.attention import against_width, costs, heads_on_picture, mean_offsets, qkv_rows, tables
 from vit_course.plots.base import image_row, to_picture, vit_map
 from vit_course.plots.cls_token import boards, learning, listening, sequence_with_cls, vectors
+from vit_course.plots.encoder import activations, blocks_compared, by_depth, contributions
 from vit_course.plots.growing import named
 from vit_course.plots.patches import (
     cut_apart,
@@ -20,12 +21,16 @@ from vit_course.plots.start import bracket_order, channels_first, number_origins
 from vit_course.plots.training import training_curve
 
 __all__ = [
+    "activations",
     "against_width",
     "alike",
     "axis_orders",
+    "blocks_compared",
     "boards",
     "bracket_order",
+    "by_depth",
     "channels_first",
+    "contributions",
     "costs",
     "cut_apart",
     "filters",
