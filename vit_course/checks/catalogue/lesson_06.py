@@ -152,6 +152,14 @@ LAYER_NORM = Exercise(
             _fixed_eps(1e-5),
             "Your code always uses eps = 1e-5, PyTorch's default. Use the argument `eps`; in a ViT it is 1e-6.",
         ),
+        "eps-default": Mistake(
+            lambda x, weight, bias, eps=1e-5: layer_norm(x, weight, bias, eps),
+            "Where no eps is given your code takes 1e-5, PyTorch's default. In a ViT it is 1e-6: leave the signature as it was.",
+        ),
+        "eps-as-a-floor": Mistake(
+            _normed(lambda x, mean, variance, eps: (x - mean) / variance.clamp(min=eps).sqrt()),
+            "eps is used as the least variance. It is added to the variance, always: `(variance + eps).sqrt()`.",
+        ),
         "eps-fixed": Mistake(
             _fixed_eps(1e-6),
             "Your code always uses eps = 1e-6. Use the argument `eps`: it may be given.",
@@ -269,7 +277,8 @@ def _share(share: float, p: float) -> str:
 
 
 def _close(a: Tensor, b: Tensor | float) -> Tensor:
-    return (a - b).abs() < 1e-6 * (1 + a.abs())
+    # Wide enough for another eps: that is no matter of dropout.
+    return (a - b).abs() < 2e-5 * (1 + a.abs())
 
 
 def _dropped(y: Tensor, active: Tensor, bias: Tensor, p: float) -> dict[str, str]:
@@ -292,21 +301,23 @@ def _dropped(y: Tensor, active: Tensor, bias: Tensor, p: float) -> dict[str, str
     inside = middle.double().sum().item() / max(1, (middle | whole).sum().item())
     at_end = 1 - left
     known = explained > 0.995
+    alone = _close(y, bias / (1 - p)).double().mean().item() / max(left, 1e-6)
     return {
         "dropped after fc2": _share(at_end, p),
         "what is kept after fc2": outer if known else "is something else",
-        "dropped after the GELU": _share(inside, p) if known else "cannot be told",
+        "dropped after the GELU": _share(inside if known else alone, p),
         "what is kept after the GELU": "cannot be told" if not known else inner if middle.any() else "-",
     }
 
 
-def _one_by_one(zero: Tensor) -> bool:
-    """Whether zeros do not come in whole rows, columns or images."""
-    return all(
-        (zero.narrow(axis, 1, size - 1) == zero.narrow(axis, 0, size - 1)).double().mean() < 0.99
-        for axis, size in enumerate(zero.shape)
-        if size > 1
-    )
+def _one_by_one(dropped: Tensor, visible: Tensor) -> bool:
+    """Whether what is dropped does not come in whole rows, columns or images, as far as it can be seen."""
+    for axis, size in enumerate(dropped.shape):
+        one, other = (dropped.narrow(axis, start, size - 1) for start in (0, 1))
+        seen = visible.narrow(axis, 0, size - 1) & visible.narrow(axis, 1, size - 1)
+        if dropped.any() and seen.any() and (one == other)[seen].double().mean() > 0.99:
+            return False
+    return True
 
 
 def _properties(seen: Observations, look: Callable[[Tensor], dict[str, Any]]) -> Observations:
@@ -400,19 +411,28 @@ def _mlp_properties(case: Case, seen: Observations) -> Observations:
     inner = F.linear(case.forward["x"], state["fc1.weight"], state["fc1.bias"])[..., : case.inputs["dim"]]
     active, bias = F.gelu(inner), state["fc2.bias"]
 
+    def masks(y: Tensor) -> tuple[Tensor, Tensor]:
+        """What was dropped at the end, and what in the middle."""
+        return _close(y, 0), _close(y, bias / (1 - p))
+
     def look(y: Tensor) -> dict[str, Any]:
         if y.shape != active.shape or y.dtype != active.dtype:
             return {"shape and dtype": f"{tuple(y.shape)}, {y.dtype}"}
-        zero = _close(y, 0)
-        alone = _one_by_one(zero) and _one_by_one(zero | _close(y, bias / (1 - p)))
-        found = _dropped(y, active, bias, p) | {"numbers are dropped one by one": alone or not zero.any()}
+        last, middle = masks(y)
+        alone = _one_by_one(last, torch.ones_like(last)) and _one_by_one(middle, ~last)
         enlarged = _dropped(y, F.gelu(inner / (1 - p)), bias, p)["what is kept after the GELU"]
-        return found | {"dropped before the GELU": enlarged == "left as it is"}
+        found = {"numbers are dropped one by one": alone, "dropped before the GELU": enlarged == "left as it is"}
+        return _dropped(y, active, bias, p) | found
 
     found = _properties(seen, look)
     first, second = seen.get("output"), seen.get("output with gradients")
-    if isinstance(first, Tensor) and isinstance(second, Tensor) and first.shape == second.shape:
-        found["each call drops others"] = not torch.equal(first, second)
+    if isinstance(first, Tensor) and isinstance(second, Tensor) and first.shape == second.shape == active.shape:
+        (last, middle), (last_again, middle_again) = masks(first), masks(second)
+        both = ~last & ~last_again
+        found["each call drops others after fc2"] = not last.any() or not torch.equal(last, last_again)
+        found["each call drops others after the GELU"] = not middle.any() or not torch.equal(
+            middle & both, middle_again & both
+        )
     return found
 
 
@@ -689,11 +709,12 @@ FEED_FORWARD = Exercise(
         "dropout-same-mask": Mistake(
             _dropping(_same_mask, _same_mask),
             "Each call drops the same numbers, so that these places never learn. Draw anew at each call, without a seed.",
+            (_dropping(_same_mask, _drop), _dropping(_drop, _same_mask)),
         ),
         "dropout-whole-tokens": Mistake(
             _dropping(_whole_tokens, _whole_tokens),
             "Whole tokens are dropped at once. `nn.Dropout` drops number by number, each by itself.",
-            (_dropping(_drop, _whole_tokens),),
+            (_dropping(_drop, _whole_tokens), _dropping(_whole_tokens, _drop)),
         ),
         "dropout-whole-features": Mistake(
             _dropping(_whole_features, _whole_features),
@@ -1270,6 +1291,19 @@ ENCODER_BLOCK = Exercise(
             _block(_two_steps(lambda b, x, attend: x + _drop(b, attend(b.norm1(x))), _second)),
             "Dropout also acts on what attention gives. Many ViTs do that, the paper's too; ours drops inside the "
             "FeedForward only.",
+        ),
+        "dropout-before-a-branch": Mistake(
+            _block(_two_steps(_first, lambda b, x: x + b.mlp(_drop(b, b.norm2(x))))),
+            "Dropout acts on what goes into a branch. Ours acts inside the FeedForward only: after its GELU and after `fc2`.",
+            (
+                _block(_two_steps(lambda b, x, attend: x + attend(_drop(b, b.norm1(x))), _second)),
+                _block(
+                    _two_steps(
+                        lambda b, x, attend: x + attend(_drop(b, b.norm1(x))),
+                        lambda b, x: x + b.mlp(_drop(b, b.norm2(x))),
+                    )
+                ),
+            ),
         ),
         "dropout-twice-at-the-mlp": Mistake(
             _block(_two_steps(_first, lambda b, x: x + _drop(b, b.mlp(b.norm2(x))))),
