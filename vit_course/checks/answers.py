@@ -29,18 +29,30 @@ def mine(name: str) -> Callable:
         ValueError: no exercise has that name.
     """
     exercise = find_exercise(name)
-    space, problem = _kept(name)
+    space, problem, theirs = _with_own(name)
     if not space:
         reason = f"Yours does not pass its check now: {problem}" if problem else "Yours is not kept here."
         print(f"{name}: the course's. {reason}")
         return exercise.reference
-    theirs = []
-    for earlier in itertools.takewhile(lambda other: other != name, exercises()):
-        if space.get(earlier) is exercises()[earlier].reference and (own := _kept(earlier)[0]):
-            space[earlier] = own[earlier]
-            theirs.append(f"`{earlier}`")
-    print(f"{name}: yours{', with your ' * bool(theirs)}{' and '.join(theirs)}.")
+    *most, last = [f"`{one}`" for one in exercises() if one in theirs] or [""]
+    print(f"{name}: yours{', with your ' * bool(last)}{', '.join(most)}{' and ' * bool(most)}{last}.")
     return space[name]
+
+
+def _with_own(name: str) -> tuple[dict[str, Any] | None, str, set[str]]:
+    """`_kept`, with the learner's earlier answers in it, and theirs in them, down to the first lesson; and their names.
+
+    A ViT of one's own has one's own encoder, which has one's own attention.
+    """
+    space, problem = _kept(name)
+    theirs: set[str] = set()
+    for earlier in itertools.takewhile(lambda other: other != name, exercises()) if space else ():
+        if space.get(earlier) is exercises()[earlier].reference:
+            own, _, used = _with_own(earlier)
+            if own:
+                space[earlier] = own[earlier]
+                theirs |= {earlier} | used
+    return space, problem, theirs
 
 
 def answer_to_keep(name: str) -> tuple[str | None, str]:
