@@ -11,6 +11,7 @@ from einops import rearrange, reduce
 from einops.layers.torch import Rearrange
 from right_answers_05 import RIGHT_ANSWERS as LESSON_05
 from right_answers_06 import RIGHT_ANSWERS as OF_LESSON_06
+from right_answers_07 import RIGHT_ANSWERS_07
 from torch import nn
 
 # -- lesson 00
@@ -378,5 +379,6 @@ RIGHT_ANSWERS = {
     "pool": [pool_with_if, pool_by_sum, pool_by_weights, pool_by_split],
     **LESSON_05,
     **OF_LESSON_06,
+    **RIGHT_ANSWERS_07,
 }
 RIGHT_ANSWERS |= right_answers_04.RIGHT_ANSWERS

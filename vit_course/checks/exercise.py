@@ -279,7 +279,7 @@ def _wrap(reference: Callable, around: Callable) -> Callable:
         return Wrapped
 
     @functools.wraps(reference)
-    def wrapped(*arguments: Any) -> Any:
-        return around(reference, *arguments)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        return around(functools.partial(reference, **named), *arguments)
 
     return wrapped

@@ -16,7 +16,7 @@ from vit_course.checks.observers import Case, Observations
 # Numbered tensors begin here: what code makes of itself (0, 1, -1, a number twice over) is no number's place.
 FIRST_NUMBER = 10_001
 _isclose = torch.isclose  # bound now, as in `comparing`
-ORDER = ("raised", "kind", "parameters", "changed", "output")
+ORDER = ("raised", "kind", "parameters", "names", "changed", "output")
 
 
 def explain(exercise: Exercise, case: Case, expected: Observations, got: Observations) -> str:
@@ -40,8 +40,8 @@ def _difference(exercise: Exercise, case: Case, name: str, expected: Observation
         return _raising(expected, got)
     if name == "kind":
         return _wrong_kind(exercise.name, expected.get("kind", ""), got)
-    if name == "parameters":
-        return _wrong_parameters(expected.get(name, ""), got.get(name, ""))
+    if name in ("parameters", "names"):
+        return _wrong_parameters(expected.get(name, ""), got.get(name, ""), name)
     if name == "changed":
         return f"your code changes what it was given ({got.get(name)}). Work on a new tensor instead of in place."
     if "gradients" in got and name != "output":
@@ -137,7 +137,7 @@ def _wrong_kind(name: str, expected: str, got: Observations) -> str:
     return f"{wanted.get(expected, 'a ' + expected)} is asked for, but your code gives back a `{kind}`.{hint}"
 
 
-def _wrong_parameters(expected: str, got: str) -> str:
+def _wrong_parameters(expected: str, got: str, of: str = "parameters") -> str:
     a, b = set(expected.split("\n")) - {""}, set(got.split("\n")) - {""}
     frozen = sorted(line for line in b if line.endswith("frozen"))
     if frozen:
@@ -148,8 +148,9 @@ def _wrong_parameters(expected: str, got: str) -> str:
         if lines:
             shown = ", ".join(f"`{line}`" for line in sorted(lines)[:4])
             parts.append(f"{said}: {shown}{' and others' if len(lines) > 4 else ''}")
-    text = f"the module's parameters are not those asked for; {'; '.join(parts)}."
-    if a - b:
+    whose = "the module's parameters" if of == "parameters" else "the names"
+    text = f"{whose} are not those asked for; {'; '.join(parts)}."
+    if a - b and of == "parameters":
         text += " They are found by name and shape, and PyTorch sees only what `__init__` assigns to `self` as a "
         text += "module or an `nn.Parameter`."
     return text

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dis
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -152,6 +153,31 @@ def build_conv(candidate: Callable[..., nn.Conv2d], case: Case) -> Observations:
                         parameter.data.add_(1)  # as a step of training would
             seen["has weights of its own"] = same() == before
         return seen
+
+    return _guarded(run, printed)
+
+
+def convert_state(candidate: Callable[[dict[str, Tensor]], Mapping[str, Tensor]], case: Case) -> Observations:
+    """Observe `convert_torchvision_weights`: the names and tensors it returns, and whether the given ones changed."""
+    printed = Printed()
+
+    def run() -> Observations:
+        given = OrderedDict((name, value.clone()) for name, value in case.state.items())
+        converted = candidate(given)
+        same = list(given) == list(case.state) and all(_identical(given[name], case.state[name]) for name in given)
+        seen: Observations = {"kind": _kind(converted, printed), "changed": "" if same else "state_dict"}
+        if not isinstance(converted, Mapping):
+            return seen
+        found = {name: value for name, value in converted.items() if isinstance(name, str)}
+        others = [
+            f"{name!s:.80} ({type_name(value)})"
+            for name, value in converted.items()
+            if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter)
+        ]
+        # Names with a point in them, and CLS, can be taken for nothing else that is observed.
+        places = [name for name in found if "." in name.strip("._") or name == "cls_token"]
+        seen |= {name: _plain(found[name]) for name in places if type(found[name]) in (Tensor, nn.Parameter)}
+        return seen | {"kind": "dict", "names": "\n".join(sorted(found)), "no tensors": ", ".join(others[:4])}
 
     return _guarded(run, printed)
 

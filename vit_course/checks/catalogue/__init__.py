@@ -5,7 +5,7 @@ import importlib
 
 from vit_course.checks.exercise import Exercise
 
-LESSONS = ("00", "01", "02", "03", "04", "05", "06")
+LESSONS = ("00", "01", "02", "03", "04", "05", "06", "07")
 
 
 @functools.cache
