@@ -57,6 +57,9 @@ CASES = {
     "activations": [
         ((LINE, [("f", LINE)]), ["x from -1.0 to 1.0", "“f” from -1.00 to 1.00, lowest -1.00 at -1.00"]),
         ((LINE, [("g", -LINE)], ("h", 0.5 * LINE)), ["lowest -1.00 at 1.00", "“h”: between -5.0e-01 and 5.0e-01"]),
+    "accuracies": [
+        (([("as it is", 0.76), ("upside down", 0.4)], 0.1), ["“as it is” 76%, “upside down” 40%", "dashed, is 10%"]),
+        (([("x", 0.5)], 0.25), ["“x” 50%.", "is 25%"]),
     ],
     "axis_orders": [
         ((1, [("pixel", RGB)]), ["3 numbers", "1 × 1", "“pixel” R 0,0, G 0,0, B 0,0"]),
@@ -133,6 +136,16 @@ CASES = {
         (([("it", RED[None]), ("w", PEAK)],), ["“it”: 8 × 8 pixels, on average red", "70% at row 1, column 2"]),
         (([("w", torch.full((1, 16), 1 / 16))],), ["“w”: all 16 equal, 6.2%"]),
     ],
+    "logits_compared": [
+        (
+            ([("same", torch.arange(3.0), torch.arange(3.0))],),
+            ["“same”, 3 points: correlation 1.00, at most 0 apart"],
+        ),
+        (
+            ([("back", torch.arange(3.0), torch.arange(3.0).flip(0))],),
+            ["“back”, 3 points: correlation -1.00, at most 2 "],
+        ),
+    ],
     "long_axis": [
         ((DIAGONAL[None], ["near"]), ["“near”: 5 points, along (0.71, 0.71) 100% of the variance"]),
         (
@@ -159,6 +172,12 @@ CASES = {
     "qkv_rows": [
         ((1, 4), ["The 12 numbers", "q of head 0 from 0, k of head 0 from 4, v of head 0 from 8."]),
         ((2, 5), ["The 30 numbers", "q of head 1 from 5, k of head 0 from 10", "v of head 1 from 25."]),
+    "parameter_shares": [
+        (([("B", {"MLPs": 3, "head": 1})],), ["“B”, 4 in all: MLPs 75%, head 25%"]),
+        (
+            ([("S", {"a": 1, "b": 999}), ("T", {"a": 1, "b": 1})],),
+            ["“S”, 1,000 in all: a less than 1%, b more than 99%", "“T”, 2 in all: a 50%"],
+        ),
     ],
     "rebuilt": [
         ((NOISE, [2, 4], [("a", [1 - NOISE, NOISE])]), ["with 2, 4 numbers", "“a” -1.00 with 2, 1.00 with 4"]),

@@ -19,8 +19,10 @@ from vit_course.plots.positions import alike, similarity_tiles, waves
 from vit_course.plots.projection import axis_orders, filters, long_axis, lost, rebuilt, responses
 from vit_course.plots.start import bracket_order, channels_first, number_origins
 from vit_course.plots.training import training_curve
+from vit_course.plots.whole import accuracies, logits_compared, parameter_shares
 
 __all__ = [
+    "accuracies",
     "activations",
     "against_width",
     "alike",
@@ -39,11 +41,13 @@ __all__ = [
     "image_row",
     "learning",
     "listening",
+    "logits_compared",
     "long_axis",
     "lost",
     "mean_offsets",
     "named",
     "number_origins",
+    "parameter_shares",
     "qkv_rows",
     "rebuilt",
     "responses",
