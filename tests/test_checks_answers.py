@@ -140,3 +140,57 @@ def test_on_colab_it_lies_in_the_drive(tmp_path, monkeypatch):
     assert progress().entries["patchify"]["answer"] == "x = 1", "what was done before the Drive was mounted"
     record("num_patches", True, "y = 2")
     assert sorted(json.loads((tmp_path / "drive/vit_course/progress.json").read_text())) == ["num_patches", "patchify"]
+
+
+VIT = """
+import torch
+from torch import nn
+from vit_course import Encoder, LearnedPositions, PatchEmbedding, pool, prepend_cls_token
+
+PatchEmbedding = mine("PatchEmbedding")
+
+
+class ViT(nn.Module):
+    def __init__(
+        self, *, image_size, patch_size, num_classes, dim, depth, heads, mlp_dim, in_channels=3
+    ):
+        super().__init__()
+        self.embedding = PatchEmbedding(patch_size, in_channels, dim)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.positions = LearnedPositions(1 + (image_size // patch_size) ** 2, dim)
+        self.encoder = Encoder(depth, dim, heads, mlp_dim)
+        self.head = nn.Linear(dim, num_classes)
+
+    def forward(self, images, mask=None):
+        tokens = self.positions(prepend_cls_token(self.embedding(images), self.cls_token))
+        return self.head(pool(self.encoder(tokens, mask), "cls"))
+"""
+
+
+def test_a_vit_comes_back_with_the_parts_of_earlier_lessons_in_it_and_theirs_in_them():
+    said = work(
+        "from vit_course import check, mine",
+        "def VALUES(c, p):\n    return c * p**2",
+        PATCHIFY,
+        "patchify = check(patchify)",
+        "from torch import nn\nclass Part(nn.Module):\n    pass",
+        EMBEDDING,
+        "PatchEmbedding = check(PatchEmbedding)",
+        VIT,
+        "ViT = check(ViT)",
+        "ViT = mine('ViT')",
+        "ViT = check(ViT)",  # again: `ViT = mine("ViT")` above is no definition, and calls for itself nowhere
+    )
+    assert "right" in said[8] and "right" in said[10]
+    assert not any("cannot be kept" in text for text in said)
+    said = work(
+        "from vit_course import mine, with_parts",
+        "from vit_course.checkpoints import load_checkpoint",
+        "ViT = mine('ViT')",
+        "inside = ViT.__init__.__globals__['PatchEmbedding'].forward.__globals__['patchify']",
+        "model = with_parts(load_checkpoint('cifar10'), ViT=ViT)",
+        "print(inside.__code__.co_filename, type(model).__module__, type(model.embedding).__module__)",
+    )
+    assert said[2] == "ViT: yours, with your `patchify` and `PatchEmbedding`.\n"
+    assert said[5] == "<your patchify> mine.ViT mine.PatchEmbedding\n"
+    assert "mine(" not in json.loads((home() / "progress.json").read_text())["ViT"]["answer"]

@@ -61,6 +61,7 @@ def test_what_is_needed_at_once_is_what_stood_there_then():
 def test_a_check_and_an_untouched_stub_are_no_definitions():
     stub = "def answer():\n    raise NotImplementedError  # your code here"
     cells = ["def answer():\n    return 7", "answer = check(answer)", stub, "answer = vit_course.check(answer)"]
+    cells += ["answer = mine('answer')"]
     assert run("answer", *cells)() == 7
     assert "raise" in definition("answer", [stub]).source
 
