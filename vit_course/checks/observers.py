@@ -169,15 +169,16 @@ def convert_state(candidate: Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
         if not isinstance(converted, Mapping):
             return seen
         found = {name: value for name, value in converted.items() if isinstance(name, str)}
-        others = [
-            f"{name!s:.80} ({type_name(value)})"
+        others = {
+            type_name(value) if isinstance(name, str) else f"{type_name(name)} as a name"
             for name, value in converted.items()
             if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter)
-        ]
+        }
         # Names with a point in them, and CLS, can be taken for nothing else that is observed.
         places = [name for name in found if "." in name.strip("._") or name == "cls_token"]
         seen |= {name: _plain(found[name]) for name in places if type(found[name]) in (Tensor, nn.Parameter)}
-        return seen | {"kind": "dict", "names": "\n".join(sorted(found)), "no tensors": ", ".join(others[:4])}
+        kind = f"dict with {', '.join(sorted(others)[:4])}" if others else "dict"
+        return seen | {"kind": kind, "names": "\n".join(sorted(found))}
 
     return _guarded(run, printed)
 
