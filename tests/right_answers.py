@@ -4,14 +4,14 @@ import functools
 import math
 
 import einops
-import right_answers_04
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from einops.layers.torch import Rearrange
+from right_answers_04 import RIGHT_ANSWERS as LESSON_04
 from right_answers_05 import RIGHT_ANSWERS as LESSON_05
-from right_answers_06 import RIGHT_ANSWERS as OF_LESSON_06
-from right_answers_07 import RIGHT_ANSWERS_07
+from right_answers_06 import RIGHT_ANSWERS as LESSON_06
+from right_answers_07 import RIGHT_ANSWERS as LESSON_07
 from torch import nn
 
 # -- lesson 00
@@ -377,8 +377,8 @@ RIGHT_ANSWERS = {
         cls_by_padding,
     ],
     "pool": [pool_with_if, pool_by_sum, pool_by_weights, pool_by_split],
+    **LESSON_04,
     **LESSON_05,
-    **OF_LESSON_06,
-    **RIGHT_ANSWERS_07,
+    **LESSON_06,
+    **LESSON_07,
 }
-RIGHT_ANSWERS |= right_answers_04.RIGHT_ANSWERS

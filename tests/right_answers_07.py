@@ -324,7 +324,7 @@ def convert_by_order(state_dict):
     return result
 
 
-RIGHT_ANSWERS_07 = {
+RIGHT_ANSWERS = {
     "ViT": [FromParts, AllByHand, ByName, InSteps, Inherited],
     "count_parameters": [
         count_by_building,

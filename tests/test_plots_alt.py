@@ -32,16 +32,24 @@ PEAK = torch.full((1, 16), 0.02)
 PEAK[0, 6] = 0.7
 DIAGONAL = torch.linspace(0, 1, 5)[:, None].expand(-1, 2)
 CROSS = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.5, 0.3], [0.5, 0.7], [0.5, 0.5]])
-GRID = torch.tensor([[1.0, 0, 0.5, 0], [0, 1, 0, 0.8], [0.5, 0, 1, 0], [0, 0.8, 0, 1]])  # alike: below each other
-TURNING = torch.tensor([[0.0, 0.0], [1.0, 0.2], [0.2, 0.6], [0.5, 1.0]])
-LINE = torch.linspace(-1, 1, 5)
 RGB = [(0, 0, 0), (0, 0, 1), (0, 0, 2)]
+
+# Of each function two calls, and what the text of each has to say.
+GRID = torch.tensor([[1.0, 0, 0.5, 0], [0, 1, 0, 0.8], [0.5, 0, 1, 0], [0, 0.8, 0, 1]])
+TURNING = torch.tensor([[0.0, 0.0], [1.0, 0.2], [0.2, 0.6], [0.5, 1.0]])
 SHARES = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
 HEARD = torch.tensor([[0.0, 0.1], [0.7, 0.2]])
 OFFSETS = torch.tensor([[2.0, 0.1], [-1.5, 0.0]])
-
-# Of each function two calls, and what the text of each has to say.
+LINE = torch.linspace(-1, 1, 5)
 CASES = {
+    "accuracies": [
+        (([("as it is", 0.76), ("upside down", 0.4)], 0.1), ["“as it is” 76%, “upside down” 40%", "dashed, is 10%"]),
+        (([("x", 0.5)], 0.25), ["“x” 50%.", "is 25%"]),
+    ],
+    "activations": [
+        ((LINE, [("f", LINE)]), ["x from -1.0 to 1.0", "“f” from -1.00 to 1.00, lowest -1.00 at -1.00"]),
+        ((LINE, [("g", -LINE)], ("h", 0.5 * LINE)), ["lowest -1.00 at 1.00", "“h”: between -5.0e-01 and 5.0e-01"]),
+    ],
     "against_width": [
         (
             ([4, 64], [("√d", [0.1, 0.1], [1e-2, 1e-2])]),
@@ -51,15 +59,10 @@ CASES = {
             ([4, 64], [("n", [0.25, 0.999], [1e-2, 3e-9])], 32),
             ["“n” 25% and 1e-02", "more than 99% and 3e-09 at d = 64", "marks d = 32."],
         ),
+    ],
     "alike": [
         ((GRID, [0], 2), ["1 map of a grid of 2 × 2", "row 0, column 0 is most like row 1, column 0, 0.50"]),
         ((GRID, [0, 3], 2), ["2 maps", "that of row 1, column 1 is most like row 0, column 1, 0.80"]),
-    "activations": [
-        ((LINE, [("f", LINE)]), ["x from -1.0 to 1.0", "“f” from -1.00 to 1.00, lowest -1.00 at -1.00"]),
-        ((LINE, [("g", -LINE)], ("h", 0.5 * LINE)), ["lowest -1.00 at 1.00", "“h”: between -5.0e-01 and 5.0e-01"]),
-    "accuracies": [
-        (([("as it is", 0.76), ("upside down", 0.4)], 0.1), ["“as it is” 76%, “upside down” 40%", "dashed, is 10%"]),
-        (([("x", 0.5)], 0.25), ["“x” 50%.", "is 25%"]),
     ],
     "axis_orders": [
         ((1, [("pixel", RGB)]), ["3 numbers", "1 × 1", "“pixel” R 0,0, G 0,0, B 0,0"]),
@@ -88,15 +91,16 @@ CASES = {
         ((STORED, NOISE), ["100% of its numbers", "red 1.00, green 1.00, blue 1.00"]),
         ((STORED, NOISE.flip(0)), ["33% of its numbers are where they belong", "green 1.00"]),
     ],
-    "costs": [
-        (([64, 256], [("a", [0.1, 1.6], [10, 40])]), ["from 64 to 256, 4 times", "“a” 16 times the time, 4 times the"]),
-        (([64, 128], [("b", [0.1, 0.2], [10, 40])]), ["2 times as many", "“b” 2 times the time, 4 times the memory"]),
     "contributions": [
         (
             ([4.0, 9.0], [("a", [1.0, 2.5])]),
             ["2 blocks, from the first: “the tokens that come in” 4.0, 9.0; “a” 1.0, 2.5"],
         ),
         (([4.0], [("a", [1]), ("b", [0])]), ["1 block, from the first", "“b” 0.0"]),
+    ],
+    "costs": [
+        (([64, 256], [("a", [0.1, 1.6], [10, 40])]), ["from 64 to 256, 4 times", "“a” 16 times the time, 4 times the"]),
+        (([64, 128], [("b", [0.1, 0.2], [10, 40])]), ["2 times as many", "“b” 2 times the time, 4 times the memory"]),
     ],
     "cut_apart": [
         ((SMOOTH, 4), ["4 patches of 4 × 4", "2 rows of 2", "lightest is number 1", "darkest number 0"]),
@@ -169,15 +173,16 @@ CASES = {
         ((TINY, TINY.reshape(3, 2, 2)), ["channel 0 holds R 0,0, G 0,0, B 0,0, R 0,1", "2 of 12 are where"]),
         ((TINY, TINY.permute(2, 0, 1)), ["channel 1 holds G 0,0, G 0,1, G 1,0, G 1,1", "12 of 12 are where"]),
     ],
-    "qkv_rows": [
-        ((1, 4), ["The 12 numbers", "q of head 0 from 0, k of head 0 from 4, v of head 0 from 8."]),
-        ((2, 5), ["The 30 numbers", "q of head 1 from 5, k of head 0 from 10", "v of head 1 from 25."]),
     "parameter_shares": [
         (([("B", {"MLPs": 3, "head": 1})],), ["“B”, 4 in all: MLPs 75%, head 25%"]),
         (
             ([("S", {"a": 1, "b": 999}), ("T", {"a": 1, "b": 1})],),
             ["“S”, 1,000 in all: a less than 1%, b more than 99%", "“T”, 2 in all: a 50%"],
         ),
+    ],
+    "qkv_rows": [
+        ((1, 4), ["The 12 numbers", "q of head 0 from 0, k of head 0 from 4, v of head 0 from 8."]),
+        ((2, 5), ["The 30 numbers", "q of head 1 from 5, k of head 0 from 10", "v of head 1 from 25."]),
     ],
     "rebuilt": [
         ((NOISE, [2, 4], [("a", [1 - NOISE, NOISE])]), ["with 2, 4 numbers", "“a” -1.00 with 2, 1.00 with 4"]),
@@ -329,11 +334,11 @@ WIDTHS = {
     "named": lambda n: plots.named(NOISE.expand(n, -1, -1, -1), ["automobile"] * n, ["airplane"] * n),
     "long_axis": lambda n: plots.long_axis(TOKENS[:, :2].expand(n, -1, -1), ["title"] * n),
     "bracket_order": lambda n: plots.bracket_order(n, n),
+    "alike": lambda n: plots.alike(torch.eye(64), range(n), 8),
+    "similarity_tiles": lambda n: plots.similarity_tiles([("title", torch.eye(64))] * n, 8),
     "tables": lambda n: plots.tables([("title", SHARES)] * n, "AB"),
     "heads_on_picture": lambda n: plots.heads_on_picture(NOISE, (0, 0), HEARD.expand(n, -1, -1), ["title"] * n),
     "qkv_rows": lambda n: plots.qkv_rows(n, 4),
-    "alike": lambda n: plots.alike(torch.eye(64), range(n), 8),
-    "similarity_tiles": lambda n: plots.similarity_tiles([("title", torch.eye(64))] * n, 8),
 }
 
 
