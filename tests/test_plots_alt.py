@@ -217,6 +217,10 @@ CASES = {
         ),
         ((6, 2), ["patch 0 gets the pixels 0, 1; n walks in steps of 2", "patch 0 gets the pixels 0, 3"]),
     ],
+    "tables": [
+        (([("t", SHARES)], "AB"), ["1 table of 2 queries (rows) by 2 keys", "“t”: A 0.25 0.75; B 1.00 0.00."]),
+        (([("t", SHARES), ("u", SHARES.T)], "AB"), ["2 tables", "“u”: A 0.25 1.00; B 0.75 0.00."]),
+    ],
     "token_pictures": [
         (
             (patchify(SMOOTH[None], 2)[0], 2, 4, "ours"),
