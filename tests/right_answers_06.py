@@ -98,7 +98,7 @@ class GeluByHand(nn.Module):
 
     def __init__(self, dim, hidden_dim, dropout=0.0):
         super().__init__()
-        self.register_buffer("half", torch.tensor(0.5))
+        self.register_buffer("one_half", torch.tensor(0.5))
         self.keep = 1 - dropout
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, dim)
@@ -110,7 +110,7 @@ class GeluByHand(nn.Module):
 
     def forward(self, x):
         x = self.fc1(x)
-        x = self.half * x * (1 + torch.erf(x / math.sqrt(2)))
+        x = self.one_half * x * (1 + torch.erf(x / math.sqrt(2)))
         return self.drop(self.fc2(self.drop(x)))
 
 

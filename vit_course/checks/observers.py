@@ -43,6 +43,7 @@ class Case:
         numbered: the input tensors count up, so that each number says where it came from.
         strided: the tensors are handed over in a memory order that is not theirs (non-contiguous).
         returns: the names of the results, in order, where several tensors are asked for; else there is one, "output".
+        gradients: they are asked for. Not where right code may differ in them: float32, through many layers.
         at_first: for a class, its parameters are observed as they are made, and it is not called.
     """
 
@@ -55,6 +56,7 @@ class Case:
     numbered: bool = False
     strided: bool = False
     returns: tuple[str, ...] = ()
+    gradients: bool = True
     at_first: bool = False
 
 
@@ -248,7 +250,11 @@ def _observe(
         return seen
 
     seen = _guarded(plain_call, printed, seed=1)
-    if "tensor" in seen.get("kind", "") and any(value.is_floating_point() for value in tensors.values()):
+    if (
+        case.gradients
+        and "tensor" in seen.get("kind", "")
+        and any(value.is_floating_point() for value in tensors.values())
+    ):
         gradients = _guarded(gradient_call, Printed(), seed=2)
         if "raised" in gradients:
             gradients = {"gradients": f"raised {gradients['raised']}", "_error": gradients["_error"]}

@@ -30,6 +30,12 @@ class Draw:
     def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.randn(shape, generator=self._generator, dtype=torch.float64).to(dtype)
 
+    def spread(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Rows whose numbers lie apart, in any order: a norm of nearly equal ones would enlarge float32's rounding."""
+        places = torch.linspace(-1.6, 1.6, shape[-1], dtype=torch.float64)
+        order = torch.rand(shape, generator=self._generator).argsort(dim=-1)
+        return (places[order] + 0.1 * torch.randn(shape, generator=self._generator, dtype=torch.float64)).to(dtype)
+
     def whole(self, *shape: int) -> Tensor:
         """int64 so large that no float holds all of them."""
         return torch.randint(-(2**62), 2**62, shape, generator=self._generator)
