@@ -56,7 +56,7 @@ class OddTensor(torch.Tensor):
 
 
 def raises(error):
-    def candidate(*arguments):
+    def candidate(*arguments, **named):
         raise error
 
     return candidate

@@ -996,16 +996,19 @@ MULTI_HEAD_SELF_ATTENTION = Exercise(
             _splitting("b t (h three d) -> three b h t d"),
             "What `qkv` gives is read head by head: q, k, v of head 0, then of head 1. Its order is all queries, then all "
             "keys, then all values: `(three h d)`.",
-            (_splitting("b t (h d three) -> three b h t d"), _splitting("b t (d three h) -> three b h t d")),
+            (_splitting("b t (h d three) -> three b h t d"),),
+        ),
+        "interleaved-per-feature": Mistake(
+            _splitting("b t (d three h) -> three b h t d"),
+            "What `qkv` gives is read feature by feature: the first number of every q, k and v, then the second. Its order "
+            "is all queries, then all keys, then all values, and in each of them the heads as whole blocks: `(three h d)`.",
+            (_splitting("b t (d h three) -> three b h t d"),),
         ),
         "features-before-heads": Mistake(
             _splitting("b t (three d h) -> three b h t d"),
             "The features of a head are not next to each other: you read `(d h)`, every so many numbers one for each head. "
             "The heads are whole blocks: `(h d)`.",
-            (
-                _splitting("b t (three d h) -> three b h t d", "b h t d -> b t (d h)"),
-                _splitting("b t (d h three) -> three b h t d"),
-            ),
+            (_splitting("b t (three d h) -> three b h t d", "b h t d -> b t (d h)"),),
         ),
         "merged-features-first": Mistake(
             _merging("b h t d -> b t (d h)"),
