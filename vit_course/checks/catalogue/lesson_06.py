@@ -674,7 +674,7 @@ FEED_FORWARD = Exercise(
         "dropout-before-gelu": Mistake(
             _mlp(lambda module, x: _drop(module, module.fc2(F.gelu(_drop(module, module.fc1(x)))))),
             "The first dropout stands before the GELU. There it also changes what is kept: dropout divides it by the share "
-            "that is kept, and the GELU of a larger number is not that much larger. It belongs after the GELU.",
+            "that is kept, and a GELU keeps no proportions: the GELU of 4/3 x is not 4/3 of the GELU of x. It belongs after it.",
         ),
         "dropout-on-the-input": Mistake(
             _mlp(lambda module, x: _right_mlp(module, _drop(module, x))),
