@@ -1,8 +1,10 @@
 """What this machine is, and how much a lesson does on it: seconds in a test, minutes on a laptop, more on a GPU."""
 
+import contextlib
 import os
 import platform
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,6 +73,19 @@ def device() -> "torch.device":
 
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one core of the CPU: small tensors are done sooner than handed out, above all on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def precision(wanted: str, device: "torch.device") -> "torch.dtype":

@@ -156,14 +156,8 @@ def universal_mistakes(
         tensors: the result is a tensor and so are arguments.
         tuples: a tuple of tensors is asked for.
     """
-    fits = {
-        "": True,
-        "gradients": gradients,
-        "dtypes": dtypes,
-        "layouts": layouts,
-        "tensors": tensors,
-        "one": not tuples,
-    }
+    fits = {"": True, "gradients": gradients, "dtypes": dtypes, "layouts": layouts, "tensors": tensors}
+    fits["one"] = not tuples
     mistakes = {}
     for slug, (needs, ways, message) in _UNIVERSAL.items():
         if fits[needs]:
@@ -237,9 +231,8 @@ _UNIVERSAL: dict[str, tuple[str, tuple[Callable, ...], str]] = {
         (
             lambda run, *arguments: _each(run(*arguments), torch.Tensor.detach),
             _without_gradients,
-            lambda run, *arguments: _each(
-                run(*arguments), lambda result: result.detach().float()
-            ),  # the graver of two losses is named
+            # The graver of two losses is named.
+            lambda run, *arguments: _each(run(*arguments), lambda result: result.detach().float()),
         ),
         "The numbers are right, but no gradient flows back through them, so nothing before this could ever learn. "
         "Look for `.detach()`, `.data`, `torch.no_grad()`, `torch.tensor(…)` or a detour through numpy.",

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vit_course.attention import scaled_dot_product_attention
+from vit_course.profiles import one_thread
 
 
 class Cost(NamedTuple):
@@ -36,16 +37,12 @@ def attention_cost(tokens: Sequence[int], heads: int = 3, dim_head: int = 64) ->
         "fused": F.scaled_dot_product_attention,
     }
     costs = {way: Cost([], []) for way in ways}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for count in tokens:
             q, k, v = (torch.randn(1, heads, count, dim_head, requires_grad=True) for _ in range(3))
             for way, attend in ways.items():
                 costs[way].kept.append(_kept(lambda attend=attend, qkv=(q, k, v): attend(*qkv)))
                 costs[way].seconds.append(min(_seconds(lambda a=attend, qkv=(q, k, v): a(*qkv)) for _ in range(2)))
-    finally:
-        torch.set_num_threads(threads)
     return costs
 
 

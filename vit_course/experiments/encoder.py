@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from vit_course.encoder import LAYER_NORM_EPS, EncoderBlock
-from vit_course.profiles import profile
+from vit_course.profiles import one_thread, profile
 from vit_course.training.initialisation import fan_in_
 
 
@@ -95,26 +95,21 @@ def learn_deep(
         steps = 25 if profile().name == "smoke" else 150
     tokens, labels = tokens_with_a_dot(4_000, seed=1)
     new_tokens, new_labels = tokens_with_a_dot(500, seed=2)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # such small tensors are computed sooner than handed out, above all on a busy machine
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = DeepReader(norm, depth)
-            fan_in_(model)
-            optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-            accuracies = []
-            for step in range(steps + 1):
-                if step % every == 0:
-                    with torch.no_grad():
-                        accuracies.append((model(new_tokens).argmax(dim=1) == new_labels).float().mean().item())
-                if step == steps:
-                    break
-                optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / max(1, warmup))
-                chosen = torch.randint(len(tokens), (batch_size,))
-                optimizer.zero_grad()
-                F.cross_entropy(model(tokens[chosen]), labels[chosen]).backward()
-                optimizer.step()
-        return accuracies
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = DeepReader(norm, depth)
+        fan_in_(model)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+        accuracies = []
+        for step in range(steps + 1):
+            if step % every == 0:
+                with torch.no_grad():
+                    accuracies.append((model(new_tokens).argmax(dim=1) == new_labels).float().mean().item())
+            if step == steps:
+                break
+            optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / max(1, warmup))
+            chosen = torch.randint(len(tokens), (batch_size,))
+            optimizer.zero_grad()
+            F.cross_entropy(model(tokens[chosen]), labels[chosen]).backward()
+            optimizer.step()
+    return accuracies

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREEN, GREY, ORANGE, SKY, Drawn, cell_size, panels, text_size, to_picture
+from vit_course.plots.base import GREEN, GREY, LOOKS, ORANGE, SKY, Drawn, cell_size, panels, text_size, to_picture
 from vit_course.plots.words import counted, described, listed, one_line, percent, place, rounded
 
 MOST_NUMBERS = 6  # tables with more columns show colours alone
-LOOKS = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", ":"))  # told apart without colour
 
 
 def tables(named: Sequence[tuple[str, Tensor]], queries: Sequence[str], keys: Sequence[str] | None = None) -> Drawn:
@@ -130,29 +130,19 @@ def against_width(
     Raises:
         ValueError: more than three curves.
     """
-    if len(curves) > len(LOOKS):
-        raise ValueError(f"three curves can be told apart; got {len(curves)}.")
-    figure, (line,) = panels(1, 2, (9, 3.4))
-    said = []
-    for (label, weights, gradients), (colour, marker, style) in zip(curves, LOOKS, strict=False):
-        for axis, values in zip(line, (weights, gradients), strict=True):
-            axis.plot(dims, values, marker=marker, markersize=5, color=colour, linestyle=style, label=label)
-        said.append(
-            f"“{one_line(label)}” {percent(weights[0])} and {gradients[0]:.0e} at d = {dims[0]}, "
-            f"{percent(weights[-1])} and {gradients[-1]:.0e} at d = {dims[-1]}"
-        )
-    for axis, title in zip(line, ("largest weight", "gradient of a typical score"), strict=True):
-        axis.set_title(title, fontsize=12)
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(dims, dims)
+    figure, line = _two_panels(dims, curves, ("largest weight", "gradient of a typical score"))
+    for axis in line:
         axis.set_xlabel("d, length of queries and keys", fontsize=11)
-        axis.spines[["top", "right"]].set_visible(False)
         if marked is not None:
             axis.axvline(marked, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
     line[0].set_ylim(0, 1.03)
     line[1].set_yscale("log")
-    line[0].legend(frameon=False, fontsize=11)
     figure.tight_layout()
+    said = [
+        f"“{one_line(label)}” {percent(weights[0])} and {gradients[0]:.0e} at d = {dims[0]}, "
+        f"{percent(weights[-1])} and {gradients[-1]:.0e} at d = {dims[-1]}"
+        for label, weights, gradients in curves
+    ]
     at = "" if marked is None else f" A dotted line marks d = {marked}."
     return Drawn(figure, f"The largest weight, and the gradient of a typical score, against d: {'; '.join(said)}.{at}")
 
@@ -167,33 +157,46 @@ def costs(tokens: Sequence[int], curves: Sequence[tuple[str, Sequence[float], Se
     Raises:
         ValueError: more than three curves.
     """
-    if len(curves) > len(LOOKS):
-        raise ValueError(f"three curves can be told apart; got {len(curves)}.")
-    figure, (line,) = panels(1, 2, (9, 3.4))
-    said = []
-    more = tokens[-1] / tokens[0]
-    for (label, seconds, kept), (colour, marker, style) in zip(curves, LOOKS, strict=False):
-        for axis, values in zip(line, ([1e3 * one for one in seconds], [one / 1e6 for one in kept]), strict=True):
-            axis.plot(tokens, values, marker=marker, markersize=5, color=colour, linestyle=style, label=label)
-        said.append(
-            f"“{one_line(label)}” {seconds[-1] / seconds[0]:.0f} times the time, "
-            f"{kept[-1] / kept[0]:.0f} times the memory"
-        )
-    for axis, title in zip(line, ("milliseconds, forward and backward", "MB kept for the backward pass"), strict=True):
-        axis.set_title(title, fontsize=12)
-        axis.set_xscale("log", base=2)
+    scaled = [(label, [1e3 * one for one in seconds], [one / 1e6 for one in kept]) for label, seconds, kept in curves]
+    figure, line = _two_panels(tokens, scaled, ("milliseconds, forward and backward", "MB kept for the backward pass"))
+    for axis in line:
         axis.set_yscale("log")
-        axis.set_xticks(tokens, tokens)
         axis.minorticks_off()
         axis.set_xlabel("tokens", fontsize=11)
-        axis.spines[["top", "right"]].set_visible(False)
-    line[0].legend(frameon=False, fontsize=11)
     figure.tight_layout()
+    said = [
+        f"“{one_line(label)}” {seconds[-1] / seconds[0]:.0f} times the time, {kept[-1] / kept[0]:.0f} times the memory"
+        for label, seconds, kept in curves
+    ]
+    more = tokens[-1] / tokens[0]
     return Drawn(
         figure,
         f"Time and memory against tokens, from {tokens[0]:,} to {tokens[-1]:,}, {more:.0f} times as many: "
         f"{'; '.join(said)}.",
     )
+
+
+def _two_panels(
+    sizes: Sequence[int], curves: Sequence[tuple[str, Sequence[float], Sequence[float]]], titles: tuple[str, str]
+) -> tuple[Figure, np.ndarray]:
+    """Two numbers for each size, a panel each, over sizes that double: the figure and its axes (2,).
+
+    Raises:
+        ValueError: more than three curves.
+    """
+    if len(curves) > 3:
+        raise ValueError(f"three curves can be told apart; got {len(curves)}.")
+    figure, (line,) = panels(1, 2, (9, 3.4))
+    for (label, *numbers), (colour, marker, style) in zip(curves, LOOKS, strict=False):
+        for axis, values in zip(line, numbers, strict=True):
+            axis.plot(sizes, values, marker=marker, markersize=5, color=colour, linestyle=style, label=label)
+    for axis, title in zip(line, titles, strict=True):
+        axis.set_title(title, fontsize=12)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(sizes, sizes)
+        axis.spines[["top", "right"]].set_visible(False)
+    line[0].legend(frameon=False, fontsize=11)
+    return figure, line
 
 
 def heads_on_picture(image: Tensor, asking: tuple[int, int], maps: Tensor, titles: Sequence[str]) -> Drawn:
@@ -253,7 +256,7 @@ def mean_offsets(groups: Sequence[tuple[str, Tensor]], limit: float | None = Non
     Raises:
         ValueError: more than three groups.
     """
-    if len(groups) > len(LOOKS):
+    if len(groups) > 3:
         raise ValueError(f"three groups can be told apart; got {len(groups)}.")
     reach = limit or 1.15 * max(offsets.abs().max().item() for _, offsets in groups)
     figure, axes = panels(1, 1, (4.6, 4.4))

@@ -26,6 +26,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE, YELLOW, SKY, GREY = (
     "#56B4E9",
     "#7F7F7F",
 )
+# Curves and points that are told apart without colour: colour, marker, line.
+LOOKS = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"))
 DPI = 100
 # Inches. Narrower, and small pictures cannot be told apart; wider or higher, and a notebook has no room.
 NARROWEST, WIDEST, HIGHEST = 3.0, 10.0, 10.0

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREEN, GREY, ORANGE, Drawn, cell_size, panels, text_size, to_picture
+from vit_course.plots.base import GREY, LOOKS, ORANGE, Drawn, cell_size, panels, text_size, to_picture
 from vit_course.plots.words import colour_name, counted, listed, one_line, percent, place
 
 
@@ -133,13 +133,13 @@ def learning(curves: Sequence[tuple[str, Sequence[float]]], chance: float, every
     Raises:
         ValueError: more than three curves.
     """
-    looks = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"))
+    looks = LOOKS[:3]
     if len(curves) > len(looks):
         raise ValueError(f"three curves can be told apart; got {len(curves)}.")
     figure, axes = panels(1, 1, (6, 3.2))
     axis = axes[0, 0]
     said = []
-    for (label, values), (colour, marker) in zip(curves, looks, strict=False):
+    for (label, values), (colour, marker, _) in zip(curves, looks, strict=False):
         steps = [every * i for i in range(len(values))]
         axis.plot(steps, [100 * value for value in values], marker=marker, markersize=4, color=colour, label=label)
         said.append(

@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, Drawn, panels
+from vit_course.plots.base import BLUE, GREEN, GREY, LOOKS, ORANGE, SKY, Drawn, panels
 from vit_course.plots.words import counted, listed, one_line
 
-LOOKS = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"))
 # Where things stand on the way of x, from below, and what stands on a branch beside it.
 _BLOCKS = {
     "pre-norm": ("norm1 attention +", "norm2 mlp +"),

@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREEN, ORANGE, Drawn, cell_size, panels, text_size
+from vit_course.plots.base import LOOKS, Drawn, cell_size, panels, text_size
 from vit_course.plots.words import counted, listed, one_line, place, rounded
 
 COLOURS = "PuOr_r"  # orange: alike; white: nothing in common; purple: opposite
@@ -104,12 +104,12 @@ def waves(positions: Tensor, features: Sequence[int], titles: Sequence[str]) -> 
     Raises:
         ValueError: more than three, or not as many titles.
     """
-    looks = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"))
+    looks = LOOKS[:3]
     if not 0 < len(features) <= len(looks) or len(features) != len(titles):
         raise ValueError(f"one to three features and as many titles; got {len(features)} and {len(titles)}.")
     figure, axes = panels(1, 1, (6.4, 2.8))
     axis, said = axes[0, 0], []
-    for feature, title, (colour, marker) in zip(features, titles, looks, strict=False):
+    for feature, title, (colour, marker, _) in zip(features, titles, looks, strict=False):
         curve = positions[:, feature].detach().numpy()
         axis.plot(curve, color=colour, marker=marker, markersize=4, linewidth=1.2, label=title)
         turns = int((np.diff(np.sign(np.diff(curve))) != 0).sum())
