@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit_course.checks.explaining import FIRST_NUMBER
 from vit_course.checks.observers import Case
@@ -102,6 +102,12 @@ def describe_tokens(tokens: Tensor) -> str:
     batch, count, dim = tokens.shape
     text = f"{batch} sequence{'s' * (batch > 1)} of {count} tokens with {dim} numbers each"
     return text if tokens.dtype == torch.float32 else f"{text}, {str(tokens.dtype).removeprefix('torch.')}"
+
+
+def shapes_of(build: Callable[..., nn.Module], *sizes: int, **named: int) -> dict[str, tuple[int, ...]]:
+    """The parameters of a module of these sizes, by name."""
+    with torch.device("meta"):  # for the shapes alone
+        return {name: tuple(value.shape) for name, value in build(*sizes, **named).state_dict().items()}
 
 
 def random_state(draw: Draw, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vit_course.attention import MultiHeadSelfAttention
-from vit_course.checks.catalogue.cases import Draw, describe_tokens, random_state
+from vit_course.checks.catalogue.cases import Draw, describe_tokens, random_state, shapes_of
 from vit_course.checks.exercise import Exercise, Mistake, universal_mistakes
 from vit_course.checks.observers import Case, Observations, build_and_call
 from vit_course.encoder import LAYER_NORM_EPS, Encoder, EncoderBlock, FeedForward, layer_norm
@@ -340,15 +340,6 @@ def _properties(seen: Observations, look: Callable[[Tensor], dict[str, Any]]) ->
 _DIMS, _HIDDEN = (6, 7, 9, 10), (12, 13, 17, 19)
 
 
-def _mlp_shapes(dim: int, hidden: int) -> dict[str, tuple[int, ...]]:
-    return {
-        "fc1.weight": (hidden, dim),
-        "fc1.bias": (hidden,),
-        "fc2.weight": (dim, hidden),
-        "fc2.bias": (dim,),
-    }
-
-
 def _mlp_cases(seed: int) -> list[Case]:
     draw = Draw(seed + 61)
     cases = []
@@ -367,7 +358,7 @@ def _mlp_cases(seed: int) -> list[Case]:
         inputs = {"dim": dim, "hidden_dim": hidden} | ({} if p is None else {"dropout": p})
         said = f"{note}{describe_tokens(x)}, hidden_dim {hidden}"
         said += "" if p is None else f", dropout {p:g}, {'training' if options.get('train', True) else 'eval'}"
-        state = random_state(draw, _mlp_shapes(dim, hidden), dtype)
+        state = random_state(draw, shapes_of(FeedForward, dim, hidden), dtype)
         cases.append(Case(said, inputs, forward={"x": x}, state=state, **options))
 
     add(2, 5)
@@ -378,7 +369,7 @@ def _mlp_cases(seed: int) -> list[Case]:
     add(2, 5, p=0.4, dtype=torch.float64, train=False)
     # A middle that is not wider.
     x = 2 * draw.normal(3, 4, 11)
-    shapes = _mlp_shapes(11, 5)
+    shapes = shapes_of(FeedForward, 11, 5)
     state = random_state(draw, shapes, x.dtype)
     cases.append(
         Case(f"{describe_tokens(x)}, hidden_dim 5", {"dim": 11, "hidden_dim": 5}, forward={"x": x}, state=state)
@@ -390,7 +381,7 @@ def _dropping_mlp(draw: Draw, p: float) -> Case:
     """Dropout in force. fc2 passes the first D numbers of the middle on, so that both dropouts show in the result."""
     dim, hidden = draw.sizes(dim=_DIMS, hidden=_HIDDEN)
     x = draw.normal(5, 1200, dim, dtype=torch.float64)
-    state = random_state(draw, _mlp_shapes(dim, hidden), torch.float64)
+    state = random_state(draw, shapes_of(FeedForward, dim, hidden), torch.float64)
     state["fc2.weight"] = torch.eye(hidden, dtype=torch.float64)[:dim]
     state["fc2.bias"] = 3 + draw.normal(dim, dtype=torch.float64).abs()
     return Case(
@@ -737,22 +728,6 @@ _WIDTHS = ((6, 2), (6, 3), (8, 2), (8, 4), (10, 5), (9, 3), (12, 3))  # dim and 
 _MIDDLES = (11, 13, 14, 17)
 
 
-def _block_shapes(dim: int, middle: int) -> dict[str, tuple[int, ...]]:
-    norms = {f"{norm}.{part}": (dim,) for norm in ("norm1", "norm2") for part in ("weight", "bias")}
-    attention = {"qkv.weight": (3 * dim, dim), "qkv.bias": (3 * dim,), "out.weight": (dim, dim), "out.bias": (dim,)}
-    return (
-        norms
-        | {f"attention.{name}": shape for name, shape in attention.items()}
-        | {f"mlp.{name}": shape for name, shape in _mlp_shapes(dim, middle).items()}
-    )
-
-
-def _encoder_shapes(depth: int, dim: int, middle: int) -> dict[str, tuple[int, ...]]:
-    return {
-        f"blocks.{index}.{name}": shape for index in range(depth) for name, shape in _block_shapes(dim, middle).items()
-    } | {"norm.weight": (dim,), "norm.bias": (dim,)}
-
-
 def _mask(draw: Draw, *shape: int) -> Tensor:
     """Which tokens a token may see: itself, and about half of the others, in no order that could be turned over."""
     mask = draw.normal(*shape) > 0
@@ -781,9 +756,9 @@ def _deep_cases(draw: Draw, depths: Sequence[int | None]) -> list[Case]:
         dim, heads = _WIDTHS[index]
         x = scale * draw.spread(batch, tokens, dim, dtype=dtype)
         sizes = {"dim": dim, "heads": heads, "mlp_dim": middle}
-        shapes = _block_shapes(dim, middle)
+        shapes = shapes_of(EncoderBlock, dim, heads, middle)
         if depth is not None:
-            sizes, shapes = {"depth": depth} | sizes, _encoder_shapes(depth, dim, middle)
+            sizes, shapes = {"depth": depth} | sizes, shapes_of(Encoder, depth, dim, heads, middle)
         masks = {
             "": {},
             "None": {"mask": None},
@@ -835,7 +810,7 @@ def _dropping_block(draw: Draw, p: float, branch: str) -> Case:
     x = draw.normal(3, 7, dim, dtype=torch.float64)
     if branch == "mlp":
         x = draw.normal(100, 40, dim, dtype=torch.float64)
-    state = random_state(draw, _block_shapes(dim, middle), torch.float64)
+    state = random_state(draw, shapes_of(EncoderBlock, dim, heads, middle), torch.float64)
     if branch == "attention":
         _silent(state, "mlp.fc2")
     else:
@@ -1370,7 +1345,7 @@ def _dropping_encoder(draw: Draw, p: float, branch: str) -> Case:
     x = draw.normal(3, 7, dim, dtype=torch.float64)
     if branch == "mlp":
         x = draw.normal(150, 80, dim, dtype=torch.float64)
-    state = random_state(draw, _encoder_shapes(depth, dim, middle), torch.float64)
+    state = random_state(draw, shapes_of(Encoder, depth, dim, heads, middle), torch.float64)
     for index in range(depth):
         if branch == "attention":
             _silent(state, f"blocks.{index}.mlp.fc2")

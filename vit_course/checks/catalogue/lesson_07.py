@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from vit_course.checks.catalogue.cases import Draw, describe_images, random_state
+from vit_course.checks.catalogue.cases import Draw, describe_images, random_state, shapes_of
 from vit_course.checks.exercise import Exercise, Mistake, universal_mistakes
 from vit_course.checks.observers import Case, build_and_call, convert_state
 from vit_course.embeddings import LearnedPositions, PatchEmbedding, prepend_cls_token
@@ -22,12 +22,6 @@ from vit_course.patches import ARTICLE_PATTERN
 from vit_course.vit import ViT, convert_torchvision_weights, count_parameters
 
 # -- ViT
-
-
-def _shapes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    """The parameters of a ViT of these sizes."""
-    with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in ViT(**sizes).state_dict().items()}
 
 
 # (image size, patch size, classes, dim, depth, heads, MLP, channels): of each case. 0 channels: not given, so 3.
@@ -69,7 +63,7 @@ def _vit_cases(seed: int) -> list[Case]:
         listed = ", ".join(f"{name} {sizes[name]}" for name in ("dim", "depth", "heads", "mlp_dim", "num_classes"))
         label = f"{note}{describe_images(images, sizes['patch_size'])}, {listed}"
         label += ", with a mask" * (masked is not None)
-        state = random_state(draw, _shapes(sizes), dtype)
+        state = random_state(draw, shapes_of(ViT, **sizes), dtype)
         state["head.weight"] *= 0.3  # smaller gradients, and with them what another order of adding up makes of them
         return Case(label, sizes, keyword=True, forward=forward, state=state, **options)
 
