@@ -6,10 +6,23 @@ with Marker(seed=7) as marker:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import Any
 
+from vit_course.checks.conditions import printable
+from vit_course.checks.evaluation import find_exercise
+from vit_course.checks.exercise import NOTEBOOK_SEED
+from vit_course.checks.judge import Report
+from vit_course.grading import sandbox, wire
+from vit_course.grading.confine import Limits
+from vit_course.grading.hiring import Came, Worker
+from vit_course.grading.judging import Paper, fresh_seed, published_likeness
+from vit_course.grading.lending import lent_names
+
+PROTECTIONS = ("bubblewrap", "processes", "calls")
 STATUSES = ("passed", "failed", "error", "unattempted", "missing", "refused")
 
 
@@ -48,6 +61,8 @@ class Marker:
     Args:
         seed: decides sizes and numbers of the cases; the same seed gives the same marks.
         allow_unprotected: go on where bubblewrap is missing.
+        limits: what one answer may use.
+        use: the protections to use where they work; for tests.
 
     Raises:
         Unprotected: bubblewrap is missing or does not work, and this is not allowed.
@@ -57,10 +72,22 @@ class Marker:
             "missing: ", on what it can.
     """
 
-    protections: dict[str, str]
-
-    def __init__(self, *, seed: int, allow_unprotected: bool = False) -> None:
-        raise NotImplementedError
+    def __init__(
+        self,
+        *,
+        seed: int,
+        allow_unprotected: bool = False,
+        limits: Limits | None = None,
+        use: Collection[str] = PROTECTIONS,
+    ) -> None:
+        self._seed, self._limits, self._use = seed, limits or Limits(), tuple(use)
+        self._papers: dict[tuple[str, int], Paper] = {}
+        self._worker: Worker | None = None
+        bubblewrap = sandbox.bubblewrap() if "bubblewrap" in self._use else None
+        if bubblewrap is None and not allow_unprotected:
+            raise Unprotected(NO_BUBBLEWRAP)
+        self._bubblewrap = bubblewrap
+        self.protections = describe(bubblewrap is not None, self._running().parts)
 
     def __enter__(self) -> Marker:
         return self
@@ -72,7 +99,9 @@ class Marker:
 
     def close(self) -> None:
         """End the worker."""
-        raise NotImplementedError
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
 
     def mark(self, cells: Sequence[str], exercises: Sequence[str]) -> list[Mark]:
         """The marks of a submission, in the order of `exercises`.
@@ -86,4 +115,119 @@ class Marker:
         Raises:
             ValueError: there is no exercise of that name.
         """
-        raise NotImplementedError
+        for name in exercises:
+            find_exercise(name)
+        task = wire.pack({"wanted": {name: [*lent_names(name)] for name in exercises}})
+        came = self._ask(task, {"cells": [printable(str(cell)) for cell in cells]})
+        found = came.value if isinstance(came.value, dict) else {}
+        if came.ended != "done" or not found.keys() >= set(exercises):
+            said = _ENDINGS.get(came.ended) or "The cells cannot be read."
+            return [Mark(name, "error", None, f"{said} Nothing in this notebook was tried.") for name in exercises]
+        return [self._mark(name, found[name]) for name in exercises]
+
+    def _mark(self, name: str, answer: Any) -> Mark:
+        answer = answer if isinstance(answer, dict) else {}
+        state, source = answer.get("state"), answer.get("source")
+        if state == "unattempted":
+            return Mark(name, "unattempted", None, "Not attempted yet: the stub still raises `NotImplementedError`.")
+        if state != "written" or not isinstance(source, str):
+            said = "Your answer is too long." if state == "too long" else f"No cell defines `{name}`."
+            return Mark(name, "missing", None, said)
+        paper = self._paper(name, fresh_seed(name, self._seed))
+        came = self._ask(paper.task, {"source": source})
+        report, remarks = self._judged(paper, came)
+        if report.status in ("failed", "error") and report.mistake is None and "seen" in came.value:
+            report = self._as_in_the_notebook(report, source)
+        remarks += [f"uses `{lost}`, which no cell gives" for lost in answer.get("lost", ()) if not report.passed]
+        if answer.get("likeness") and answer["likeness"] == published_likeness(name):
+            remarks.append("is the published reference, but for names")
+        return Mark(name, report.status, report.mistake, tidy(report.message), tuple(tidy(one) for one in remarks))
+
+    def _judged(self, paper: Paper, came: Came) -> tuple[Report, list[str]]:
+        """The report on what came of one answer, and remarks."""
+        name, value = paper.exercise.name, came.value
+        remarks = [f"tried to {one}" for one in value.get("notes", ()) if isinstance(one, str)]
+        if came.ended != "done" or not value:
+            said = _ENDINGS.get(came.ended, _ENDINGS["stopped"])
+            return Report(name, "error", said), [*remarks, said]
+        if "seen" in value:
+            report = paper.verdict(value["seen"])
+        elif value.get("problem"):
+            said = f"The cells with your `{name}` stop with `{value['problem']}`."
+            report = Report(name, "error", said)
+        else:
+            report = Report(name, "failed", f"`{name}` is a `{value.get('kind')}`, which cannot be called.")
+        if value.get("refused"):
+            used = ", ".join(f"`{one}`" for one in value["refused"] if isinstance(one, str))
+            remarks.append(f"uses the course's own {used}")
+            if not report.passed:
+                said = f"This uses the course's own {used}, which is not there while yours is graded. Write your own."
+                report = Report(name, "refused", said)
+        return report, remarks
+
+    def _as_in_the_notebook(self, report: Report, source: str) -> Report:
+        """What the card says, on the notebook's own cases: those drawn for grading stay hidden."""
+        name = report.exercise
+        paper = self._paper(name, NOTEBOOK_SEED)
+        shown, _ = self._judged(paper, self._ask(paper.task, {"source": source}))
+        if shown.passed:
+            return replace(report, message=ONLY_IN_THE_NOTEBOOK)
+        return replace(report, message=shown.message, mistake=shown.mistake)
+
+    def _paper(self, name: str, seed: int) -> Paper:
+        if (name, seed) not in self._papers:
+            self._papers[name, seed] = Paper(name, seed)
+        return self._papers[name, seed]
+
+    def _running(self) -> Worker:
+        if self._worker is None:
+            self._worker = Worker(self._bubblewrap, self._limits, self._use)
+        return self._worker
+
+    def _ask(self, task: bytes, answer: dict[str, Any]) -> Came:
+        """What came of a task. A worker that is beyond help is replaced, and its task counts as stopped."""
+        try:
+            return self._running().ask(task, wire.pack(answer))
+        except (wire.Unreadable, OSError):
+            self.close()
+            return Came("stopped", {})
+        except BaseException:  # interrupted in the middle: what is still to come belongs to nobody
+            self.close()
+            raise
+
+
+ONLY_IN_THE_NOTEBOOK = (
+    "Right on the cases of the notebook, but not on others that were drawn for grading. Does your code remember a size, "
+    "a result or a number that was only there?"
+)
+NO_BUBBLEWRAP = (
+    "bubblewrap is missing, or does not work here, so students' code could read this machine's files and use its "
+    "network. Install it (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), grade in a container "
+    "or a virtual machine that holds nothing else, or go on with --allow-unprotected."
+)
+_ENDINGS = {
+    "time": "It took too long and was stopped. Is there a loop that never ends?",
+    "output": "It gave back more than can be taken.",
+    "stopped": "It ended Python itself, or was ended, before there was a result.",
+}
+
+
+def tidy(text: str) -> str:
+    """Without addresses in memory, which differ from run to run."""
+    return re.sub(r"\b0x[0-9a-f]{6,}\b", "0x…", text)
+
+
+def describe(bubblewrap: bool, parts: dict[str, bool]) -> dict[str, str]:
+    """Which protections are in force, in words."""
+    in_force = {
+        "files": (bubblewrap, "no file of this machine can be seen but Python's libraries", "files can be read"),
+        "network": (bubblewrap, "there is no network", "the network can be used by what goes round the filter of calls"),
+        "processes": (parts["processes"], "each answer has processes and an empty folder of its own, and writes "
+            "nowhere else", "an answer sees other processes, and can write where you can"),
+        "calls": (parts["calls"], "no sockets, signals to others, or new processes", "an answer can send signals and "
+            "start processes"),
+    }  # fmt: skip
+    found = {name: good if works else f"missing: {bad}" for name, (works, good, bad) in in_force.items()}
+    found["limits"] = "time, memory, output and the size of files are limited"
+    found["verdict"] = "made in a process that never runs students' code; the worker holds no answer"
+    return found
