@@ -11,6 +11,7 @@ from pathlib import Path
 
 import vit_course
 from vit_course import copies
+from vit_course.grading import arguments as grading_arguments
 
 ROOT = Path(vit_course.__file__).resolve().parent.parent
 FIRST = "00_start_here.ipynb"
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME=VALUE",
         help="change the recipe: --set dim=144 lr=1e-3 (names: help(vit_course.training.Recipe))",
     )
+    grade_ = command("grade", grade, "Grade a class's notebooks: points, feedback, and what is commonly misunderstood.")
+    grading_arguments.add(grade_)
     nbgrader_ = command("nbgrader-source", nbgrader_source, "Lay the lessons out as nbgrader wants them.")
     nbgrader_.add_argument("directory", type=Path, metavar="DIR")
 
@@ -104,6 +107,12 @@ def train(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+
+
+def grade(options: argparse.Namespace) -> int:
+    from vit_course.grading.command import main as run
+
+    return run(options)
 
 
 def course(options: argparse.Namespace) -> int:
