@@ -109,6 +109,8 @@ def read(file: File, most: int = LARGEST_FILE) -> bytes:
             descriptor = os.open(file.root, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
             with open(descriptor, "rb") as stream:
                 data = stream.read(most + 1)
+    except Unreadable as error:
+        raise Unreadable(f"{shown(file.name)} {error}") from error
     except OSError as error:
         raise Unreadable(f"{shown(file.name)} cannot be opened ({error.strerror or error})") from error
     except Exception as error:  # what zlib, lzma and zipfile raise on damaged archives is a long list

@@ -100,7 +100,11 @@ def _is_wrapped(files: list[File], folders: set[tuple[str, ...]], path: Path) ->
         return False
     top = tops.pop()
     inner = {file.parts[1] for file in files}
-    if top.lower() in _ALONE or any(from_canvas(one) or from_moodle(one) for one in inner):
+    if (
+        top.lower() in _ALONE
+        or {one.lower() for one in inner} <= _ALONE
+        or any(from_canvas(one) or from_moodle(one) for one in inner)
+    ):
         return True
     # A class of folders in a folder; but a student may have a folder for each lesson as well.
     within = {file.parts[1] for file in files if len(file.parts) > 2}

@@ -63,8 +63,8 @@ def feedback(made: Sequence[Row], worth: Mapping[str, float], course: str) -> st
         parts += _lesson(row, worth) if row.graded else [_nothing(row)]
     parts.append(
         f'<p class="small">Checked by {_text(course)}, as <code>check</code> does in the notebook, with other sizes '
-        "and numbers. Try your code there: a card that says “right” is right here as well. If you think that this "
-        "page is mistaken, say so to your instructor.</p>"
+        "and numbers; there it draws some mistakes as well. If you think that this page is mistaken, say so to your "
+        "instructor.</p>"
     )
     return _page(f"Feedback: {made[0].name}", parts)
 
@@ -136,7 +136,8 @@ def class_page(made: Sequence[Row], *, course: str, protections: Mapping[str, Se
         parts += ["<h2>Not graded</h2>", "<p>No points were given, also not 0.</p>"]
         parts.append(_table(("student", "why"), [(_student(row), _text(row.note)) for row in left]))
     if done:
-        parts += ["<h2>Points</h2>", pictures.distribution([row.share for row in done])]
+        parts += ["<h2>Points</h2>", "<p>How many submissions reached which share of the points.</p>"]
+        parts += [pictures.distribution([row.share for row in done])]
         exercises = grades.by_exercise(made)
         shown = {status for one in exercises for status in one.counts}
         parts += ["<h2>Exercises, hardest first</h2>", pictures.statuses(exercises), pictures.legend(sorted(shown))]

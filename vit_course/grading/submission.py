@@ -150,11 +150,13 @@ def _plain(task: Task) -> dict[str, Any]:
 def _defined(code: Sequence[str], names: Sequence[str]) -> list[str]:
     """Which names a notebook defines, as far as can be told without parsing it."""
     text = "\n".join(code)
-    return [
-        name
-        for name in names
-        if re.search(rf"^[ \t]*(?:(?:async )?def|class)[ \t]+{name}\b|^{name}[ \t]*[:=]", text, re.M)
-    ]
+    found = []
+    for name in names:
+        written = rf"^[ \t]*(?:(?:async )?def|class)[ \t]+{name}\b"
+        assigned = rf"^{name}[ \t]*(?::[^=\n]*)?=(?![ \t]*(?:check|mine)\b|=)"  # not `patchify = check(patchify)`
+        if re.search(f"{written}|{assigned}", text, re.M):
+            found.append(name)
+    return found
 
 
 def _lessons(code: Sequence[str], filename: str, exercises: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
