@@ -1,4 +1,4 @@
-"""A student's answers, taken out of the cells by name. Runs in the worker: reading text can fail, too, if it is made to.
+"""A student's answers, taken out of the cells by name. Runs in the worker: even text can be made to crash its reader.
 
 Definitions, imports and assignments are kept as far as an answer needs them, by the code that keeps learners' own
 answers (`vit_course.checks.definitions`); so no training loop runs.

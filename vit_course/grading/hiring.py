@@ -24,7 +24,7 @@ GRACE_SECONDS = 60.0  # beyond an answer's own limit, before the worker counts a
 
 
 class Came(NamedTuple):
-    """What came of a task: how it ended ("done", "time", "output" or "stopped"), and its result, {} if there is none."""
+    """How a task ended ("done", "time", "output" or "stopped"), and its result, {} if there is none."""
 
     ended: str
     value: dict[str, Any]
@@ -57,7 +57,7 @@ class Worker:
         path = [sandbox.RUNTIME if bubblewrap else str(runtime), *sandbox.library_folders()]
         code = f"import sys; sys.path[:0] = {path!r}; from vit_course.grading.worker import main; main(sys.argv[1])"
         start = sandbox.wrapped(bubblewrap, str(runtime)) if bubblewrap else []
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
         self._process = subprocess.Popen(
             [*start, *sandbox.interpreter(), "-c", code, json.dumps(settings)],
             stdin=subprocess.PIPE,

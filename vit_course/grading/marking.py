@@ -87,7 +87,7 @@ class Marker:
         if bubblewrap is None and not allow_unprotected:
             raise Unprotected(NO_BUBBLEWRAP)
         self._bubblewrap = bubblewrap
-        self.protections = describe(bubblewrap is not None, self._running().parts)
+        self.protections = describe(bubblewrap is not None, **self._running().parts)
 
     def __enter__(self) -> Marker:
         return self
@@ -197,13 +197,13 @@ class Marker:
 
 
 ONLY_IN_THE_NOTEBOOK = (
-    "Right on the cases of the notebook, but not on others that were drawn for grading. Does your code remember a size, "
-    "a result or a number that was only there?"
+    "Right on the cases of the notebook, but not on others that were drawn for grading. Does your code remember a "
+    "size, a result or a number that was only there?"
 )
 NO_BUBBLEWRAP = (
     "bubblewrap is missing, or does not work here, so students' code could read this machine's files and use its "
-    "network. Install it (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), grade in a container "
-    "or a virtual machine that holds nothing else, or go on with --allow-unprotected."
+    "network. Install it (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), grade in a "
+    "container or a virtual machine that holds nothing else, or go on with --allow-unprotected."
 )
 _ENDINGS = {
     "time": "It took too long and was stopped. Is there a loop that never ends?",
@@ -217,17 +217,19 @@ def tidy(text: str) -> str:
     return re.sub(r"\b0x[0-9a-f]{6,}\b", "0x…", text)
 
 
-def describe(bubblewrap: bool, parts: dict[str, bool]) -> dict[str, str]:
+def describe(bubblewrap: bool, processes: bool, calls: bool) -> dict[str, str]:
     """Which protections are in force, in words."""
-    in_force = {
-        "files": (bubblewrap, "no file of this machine can be seen but Python's libraries", "files can be read"),
-        "network": (bubblewrap, "there is no network", "the network can be used by what goes round the filter of calls"),
-        "processes": (parts["processes"], "each answer has processes and an empty folder of its own, and writes "
-            "nowhere else", "an answer sees other processes, and can write where you can"),
-        "calls": (parts["calls"], "no sockets, signals to others, or new processes", "an answer can send signals and "
-            "start processes"),
-    }  # fmt: skip
-    found = {name: good if works else f"missing: {bad}" for name, (works, good, bad) in in_force.items()}
-    found["limits"] = "time, memory, output and the size of files are limited"
-    found["verdict"] = "made in a process that never runs students' code; the worker holds no answer"
+    readable = "missing: an answer can read this machine's files" + " and change them" * (not processes)
+    found = {
+        "files": "no file of this machine can be seen but Python's libraries" if bubblewrap else readable,
+        "network": "there is none" if bubblewrap or calls else "missing: an answer can use the network",
+        "processes": "each answer has process numbers and an empty folder of its own"
+        if processes
+        else "missing: an answer sees the processes of this machine",
+        "calls": "no sockets, no signals to others, no new processes"
+        if calls
+        else "missing: an answer can start processes and send signals",
+        "limits": "time, memory, output and the size of files are limited",
+        "verdict": "made in a process that never runs students' code; the worker holds no answer",
+    }
     return found
