@@ -23,7 +23,7 @@ from vit_course.grading.archives import Unreadable
 from vit_course.grading.collect import Student, collect
 from vit_course.grading.gradebooks import GradebookError, read_sheet
 from vit_course.grading.grades import Row
-from vit_course.grading.pool import Work, records
+from vit_course.grading.pool import CannotGrade, Work, records
 from vit_course.grading.settings import Settings, SettingsError, read_settings
 from vit_course.grading.submission import Record, Task, kept_record
 
@@ -41,7 +41,7 @@ def main(options: argparse.Namespace, *, marker: Callable[..., Any] | None = Non
 
     try:
         return _run(options, marker)
-    except (FileNotFoundError, Unreadable, SettingsError, GradebookError, Unprotected, _Stop) as error:
+    except (FileNotFoundError, Unreadable, SettingsError, GradebookError, Unprotected, CannotGrade, _Stop) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         print(f"{error.filename or options.out}: {error.strerror}.", file=sys.stderr)
@@ -199,7 +199,8 @@ def _write_all(
         for one in changed:
             then, now = (output.number(one[when]) or "none" for when in ("before", "now"))
             print(f"  {one['student']}, lesson {one['lesson']}: {then} → {now} ({one['why']})")
-        lines = [list(changed[0]), *([output.safe(value) for value in one.values()] for one in changed)]
+        shown = [{**one, **{when: output.number(one[when]) for when in ("before", "now")}} for one in changed]
+        lines = [list(shown[0]), *([output.safe(value) for value in one.values()] for one in shown)]
         output.write(out / "changes.csv", "\ufeff" + output.table(lines))
     for system, one in filled:
         output.write(out / f"{system}.csv", one.text)

@@ -18,7 +18,12 @@ from typing import Any
 from vit_course.grading.collect import Student
 from vit_course.grading.submission import Record, Task, graded, not_graded
 
+_READY, _MOST_FAILED_STARTS = "ready", 5
 LONGEST = 900.0  # seconds for a submission: a marker's own limits are far below
+
+
+class CannotGrade(RuntimeError):
+    """Nobody can be graded; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,11 @@ class Work:
 class _Process:
     process: multiprocessing.process.BaseProcess
     connection: Connection
+    ready: bool = False
     busy_with: tuple[int, float] | None = None  # which submission, since when
+
+    def late(self, longest: float) -> bool:
+        return self.busy_with is not None and time.monotonic() - self.busy_with[1] > longest
 
 
 def records(
@@ -61,38 +70,43 @@ def records(
 
     Raises:
         Unprotected: as `Marker`.
+        CannotGrade: there is no marker for another reason.
     """
-    waiting, tries = list(range(len(students)))[::-1], [0] * len(students)
+    waiting, tries, unstarted = list(range(len(students)))[::-1], [0] * len(students), 0
     context = multiprocessing.get_context("spawn")
     pool = [_started(context, work) for _ in range(max(1, min(jobs, len(students))))]
     try:
         while waiting or any(one.busy_with for one in pool):
             for one in pool:
-                if waiting and one.busy_with is None:
+                if waiting and one.ready and one.busy_with is None:
                     index = waiting.pop()
                     tries[index] += 1
                     one.busy_with = index, time.monotonic()
                     with suppress(OSError):  # a process that is dead is found so below
                         one.connection.send((students[index], kept[index]))
-            busy = {one.connection: one for one in pool if one.busy_with}
-            ready = wait(list(busy), timeout=1.0)
-            late = [key for key, one in busy.items() if time.monotonic() - one.busy_with[1] > work.longest]
-            for connection in {*ready, *late}:
-                one = busy[connection]
-                index = one.busy_with[0]
-                answer = _answer(connection) if connection in ready else None
+            told = wait([one.connection for one in pool], timeout=1.0)
+            for one in [one for one in pool if one.connection in told or one.late(work.longest)]:
+                answer = _answer(one.connection) if one.connection in told else None
                 if isinstance(answer, Exception):
                     raise answer
+                if answer == _READY:
+                    one.ready, unstarted = True, 0
+                    continue
                 if answer is not None:
-                    one.busy_with = None
+                    (index, _), one.busy_with = one.busy_with, None
                     yield index, answer
                     continue
                 _end(one)
                 pool[pool.index(one)] = _started(context, work)
-                if tries[index] < 2 and connection not in late:
-                    waiting.append(index)
+                if one.busy_with is None:
+                    unstarted += 1
+                    if unstarted > _MOST_FAILED_STARTS:
+                        raise CannotGrade("The processes that grade end as soon as they start. Try --jobs 1.")
+                elif tries[one.busy_with[0]] < 2 and not one.late(work.longest):
+                    waiting.append(one.busy_with[0])
                 else:
-                    why = "took too long" if connection in late else "ended the process that graded it, twice"
+                    why = "took too long" if one.late(work.longest) else "ended the process that graded it, twice"
+                    index = one.busy_with[0]
                     yield index, not_graded(students[index], f"this submission {why}: look at it by hand")
     finally:
         for one in pool:
@@ -110,7 +124,7 @@ def _started(context: Any, work: Work) -> _Process:
 
 
 def _end(one: _Process) -> None:
-    if one.busy_with is None:
+    if one.ready and one.busy_with is None:
         one.process.join(timeout=10)
     one.process.terminate()
     one.process.join(timeout=10)
@@ -129,44 +143,65 @@ def _answer(connection: Connection) -> Any:
         return None
 
 
-class _NoMarker(Exception):
+class NoMarker(Exception):
     """Nobody can be graded: the cause is in `args[0]`."""
+
+
+class Hands:
+    """What a process does with one submission after another. Also without a process: in tests."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._marker = work, None
+
+    def record(self, student: Student, kept: Sequence[Record]) -> Record:
+        """The record of a submission; whatever the grader fails at costs that submission alone.
+
+        Raises:
+            NoMarker: there can be none for anybody.
+        """
+        try:
+            return graded(student, self._work.task, self._marked_by, kept)
+        except NoMarker:
+            raise
+        except Exception as error:
+            reason = f"the grader failed on this submission ({type(error).__name__}: {error}); please report it"
+            return not_graded(student, reason)
+
+    def _marked_by(self) -> Any:
+        """The marker, made when it is first needed: a run in which everything is done already needs none."""
+        if self._marker is None:
+            make = self._work.marker
+            try:
+                if make is None:
+                    from vit_course.grading.marking import Marker as make  # which takes its time
+                made = make(seed=self._work.task.seed, allow_unprotected=self._work.allow_unprotected)
+                self._marker = made.__enter__()
+            except Exception as error:
+                why = f"The grader cannot work here: {type(error).__name__}: {error}"
+                known = type(error).__name__ == "Unprotected"  # which is expensive to import
+                raise NoMarker(error if known else CannotGrade(why)) from error
+        return self._marker
+
+    def close(self) -> None:
+        """End the marker's worker."""
+        if self._marker is not None:
+            self._marker.__exit__(None, None, None)
 
 
 def _serve(connection: Connection, work: Work) -> None:
     """In a process: grade what comes in until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asked; this process ends with the pipe
-    made: list[Any] = []
-
-    def marker() -> Any:
-        if not made:  # a run in which everything is done already needs none
-            try:
-                made.append(_made(work))
-            except Exception as error:
-                raise _NoMarker(error) from error
-        return made[0]
-
+    hands = Hands(work)
     try:
+        connection.send(_READY)
         while True:
             student, kept = connection.recv()
             try:
-                answer = graded(student, work.task, marker, kept)
-            except _NoMarker as error:
+                answer = hands.record(student, kept)
+            except NoMarker as error:
                 answer = error.args[0]
-            except Exception as error:
-                reason = f"the grader failed on this submission ({type(error).__name__}: {error}); please report it"
-                answer = not_graded(student, reason)
             connection.send(answer)
     except (EOFError, OSError):
         pass
     finally:
-        for one in made:
-            one.__exit__(None, None, None)
-
-
-def _made(work: Work) -> Any:
-    if work.marker is None:
-        from vit_course.grading.marking import Marker as make  # which takes its time
-    else:
-        make = work.marker
-    return make(seed=work.task.seed, allow_unprotected=work.allow_unprotected).__enter__()
+        hands.close()
