@@ -343,7 +343,8 @@ CONDA_NAMES = {"pytorch": "torch"}
 
 
 def floors(requirements: list[str]) -> dict[str, str]:
-    return dict(re.fullmatch(r"([\w.-]+)>=([\d.]+)", requirement).groups() for requirement in requirements)
+    bare = [requirement.partition(";")[0] for requirement in requirements]  # without "; python_version < …"
+    return dict(re.fullmatch(r"([\w.-]+)>=([\d.]+)", requirement).groups() for requirement in bare)
 
 
 def project() -> dict:
