@@ -131,3 +131,11 @@ def test_what_cannot_be_kept_is_named():
     assert shell.lost == ("get_ipython",)
     assert definition("answer", ["x = 1"]).source == ""
     assert definition("answer", []).source == ""
+
+
+@pytest.mark.parametrize(
+    "cell", ["def f(a, a):\n    return a", "return 1", "x = " + "(" * 5000, "nonlocal x", "x = '\0'"]
+)
+def test_a_cell_that_cannot_run_costs_only_itself(cell):
+    """Also where the mistake is found later than by the parser."""
+    assert definition("g", [cell, "def g():\n    return 1", cell]).source == "def g():\n    return 1\n"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import symtable
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -132,29 +134,45 @@ def _star(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
 
 
-def _statements(cell: str) -> Iterator[_Statement]:
-    cell = _plain(cell)
+@functools.lru_cache(maxsize=1024)
+def _statements(cell: str) -> tuple[_Statement, ...]:
+    """Read once, however many names are looked for."""
+    nodes = _parsed(cell)
+    if nodes is None:  # mostly it is plain Python, and IPython need not look at it
+        cell = _plain(cell)
+        nodes = _parsed(cell)
+    return tuple(_read(cell, node) for node in nodes or ())  # a cell that could not run has defined nothing
+
+
+def _parsed(cell: str) -> list[ast.stmt] | None:
+    """The statements of a cell that can run."""
     try:
-        nodes = ast.parse(cell).body
-    except (SyntaxError, ValueError):  # a cell that could not run has defined nothing
-        return
-    for node in nodes:
-        source = _source(cell, node)
-        table = symtable.symtable(source, "<cell>", "exec")
-        changed = {base for part in ast.walk(node) for base in _changed(part)} if _keepable(node) else set()
-        bound = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
-        if isinstance(node, ast.Import):
-            changed |= {alias.name.partition(".")[0] for alias in node.names if "." in alias.name and not alias.asname}
-        now, later = _needed(table)
-        yield _Statement(
-            node,
-            source,
-            frozenset(bound - changed),
-            frozenset(changed),
-            frozenset(now),
-            frozenset(later),
-            _keepable(node),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(cell)
+            compile(tree, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)  # finds more: the same argument twice
+        return tree.body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: brackets in brackets in …
+        return None
+
+
+def _read(cell: str, node: ast.stmt) -> _Statement:
+    source = _source(cell, node)
+    table = symtable.symtable(source, "<cell>", "exec")
+    changed = {base for part in ast.walk(node) for base in _changed(part)} if _keepable(node) else set()
+    bound = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    if isinstance(node, ast.Import):
+        changed |= {alias.name.partition(".")[0] for alias in node.names if "." in alias.name and not alias.asname}
+    now, later = _needed(table)
+    return _Statement(
+        node,
+        source,
+        frozenset(bound - changed),
+        frozenset(changed),
+        frozenset(now),
+        frozenset(later),
+        _keepable(node),
+    )
 
 
 def _changed(node: ast.AST) -> Iterator[str]:
