@@ -43,7 +43,8 @@ LOOKS = {
         "return Yes(4)",
     ),
     "__array__": when_called(
-        "import numpy as np\nclass Array:\n    def __array__(self, *a, **k): return np.zeros(3)", ending="return Array()"
+        "import numpy as np\nclass Array:\n    def __array__(self, *a, **k): return np.zeros(3)",
+        ending="return Array()",
     ),
     "__torch_function__": when_called(
         "class Yes(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, f, t, a=(), k=None):\n"
@@ -69,7 +70,7 @@ LOOKS = {
     "a number of a million digits": when_called("", COUNT, "return 10 ** 1_000_000"),
     "the stub's error": when_called("", ending="raise NotImplementedError"),
     "an error that asks for the credit": when_called("", ending="raise ValueError('passed')"),
-    "a formula": when_called("", ending="raise RuntimeError('=HYPERLINK(\"http://x\", \"passed\")')"),
+    "a formula": when_called("", ending='raise RuntimeError(\'=HYPERLINK("http://x", "passed")\')'),
     "a script": when_called("", ending="raise RuntimeError('</td><script>alert(1)</script>')"),
     "a pickle that runs": when_called(
         "class Bomb:\n    def __reduce__(self):\n        import os\n        return os.system, ('touch {canary}.pickled',)",
@@ -109,7 +110,7 @@ PATCHES = {
         "from vit_course.grading import wire\n"
         "wire.pack = lambda value: b'\\0' * 7 + b'\\2' + b'{}' + b'\\2' + b'\\0' * 7 + b'{}'"
     ),
-    "json": at_import("import json\njson.dumps = lambda *a, **k: '{\"status\": \"passed\"}'"),
+    "json": at_import('import json\njson.dumps = lambda *a, **k: \'{"status": "passed"}\''),
     "the class of the dict": at_import(
         "import gc\nfor one in gc.get_objects():\n    if type(one) is dict and 'raised' in one: one.clear()"
     ),
@@ -122,9 +123,7 @@ FINDS = {
     "from vit_course": "from vit_course import patchify as p\ndef patchify(images, size):\n    return p(images, size)\n",
     "from vit_course.patches": when_called("from vit_course.patches import patchify as p", ending="return p(*a)"),
     "from a later lesson": when_called("from vit_course.embeddings import patchify as p", ending="return p(*a)"),
-    "a subclass of the course's": (
-        "import vit_course\nclass PatchEmbedding(vit_course.PatchEmbedding):\n    pass\n"
-    ),
+    "a subclass of the course's": ("import vit_course\nclass PatchEmbedding(vit_course.PatchEmbedding):\n    pass\n"),
     "the catalogue": when_called(
         "from vit_course.checks import exercises\nf = exercises()['patchify'].reference", ending="return f(*a)"
     ),
@@ -285,7 +284,7 @@ OUTSIDE = {
     ),
     "an object down the pipe": at_import(
         "import os\nfrom vit_course.grading import wire\n"
-        "made = b'{\"of\": [\"vit_course.checks.observers\", \"Case\"], \"dict\": []}'\n"
+        'made = b\'{"of": ["vit_course.checks.observers", "Case"], "dict": []}\'\n'
         "made = len(made).to_bytes(8, 'big') + made + b'\\2' + b'\\0' * 7 + b'{}'\n"
         "os.write(3, made)\nos._exit(0)"
     ),

@@ -135,7 +135,9 @@ def test_a_right_answer_beside_noise_is_right(protected):
         "raise SystemExit",
         "def patchify(:",
         "%timeit 1\n!rm -rf /",
-        ANSWER.replace("    b, c", "    print('x' * 10**6)\n    import warnings\n    warnings.warn('old')\n    b, c", 1),
+        ANSWER.replace(
+            "    b, c", "    print('x' * 10**6)\n    import warnings\n    warnings.warn('old')\n    b, c", 1
+        ),
     ]
     (mark,) = protected.mark(cells, [PATCHIFY])
     assert mark.passed and not mark.remarks, mark

@@ -31,14 +31,14 @@ class Limits:
     """What one answer to one exercise may use. Times in seconds, sizes in bytes.
 
     Attributes:
-        cpu: of the processor; right answers take well under one second.
+        cpu: of the processor; nearly all right answers take less than one second.
         wall: by the clock.
         memory: on top of what the worker has.
         file: of one file, and of all files together where the folder is a file system of its own.
     """
 
-    cpu: int = 10
-    wall: float = 20.0
+    cpu: int = 30
+    wall: float = 90.0
     memory: int = 2 * 2**30
     file: int = 8 * 2**20
 

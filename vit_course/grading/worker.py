@@ -69,6 +69,7 @@ def _warm_up() -> None:
     """What torch and einops put off until they are first used is done once, not in each fork."""
     case = observers.Case("", {"x": torch.ones(2, 3)})
     observers.call(lambda x: einops.layers.torch.Rearrange("a b -> b a")(torch.nn.functional.gelu(x)), case)
+    extract(["%time 1"], {"x": ()})
     wire.unpack(wire.pack({"seen": torch.ones(1)}))
     gc.collect()
     gc.freeze()  # else the first collection in a fork would copy all that torch is made of
