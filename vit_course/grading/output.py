@@ -18,6 +18,8 @@ from vit_course.grading.grades import Row
 # A cell that begins so is a formula to a spreadsheet: `=HYPERLINK(…)` in a student's name, say.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
+_MISSING = "missing: "  # so a protection begins that is not in force
+
 
 def write(path: Path, text: str) -> None:
     """All or nothing: who interrupts finds the old file.
@@ -131,15 +133,16 @@ def summary(made: Sequence[Row], protections: Mapping[str, Sequence[str]]) -> st
         lines += [f"  … and {len(left) - 20} more, see grades.csv"] * (len(left) > 20)
     if told := grades.remarks(made):
         lines += ["", f"For you to look at: {len(told)} remarks, in class.html and grades.csv."]
-    if missing := [
-        text.removeprefix("missing: ") for texts in protections.values() for text in texts if _is_missing(text)
-    ]:
+    if missing := told_apart(protections)[1]:
         lines += ["", "NOT protected in this run:", *(f"  {text}" for text in missing)]
     return "\n".join(lines)
 
 
-def _is_missing(text: str) -> bool:
-    return text.startswith("missing: ")
+def told_apart(protections: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """What kept students' code in, and what did not."""
+    told = [(name, text) for name, texts in protections.items() for text in texts]
+    in_force = [f"{name}: {text}" for name, text in told if not text.startswith(_MISSING)]
+    return in_force, [text.removeprefix(_MISSING) for _, text in told if text.startswith(_MISSING)]
 
 
 def protections_of(made: Sequence[Row]) -> dict[str, list[str]]:

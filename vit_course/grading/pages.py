@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from vit_course.checks.cards import Card
-from vit_course.grading import grades, pictures
+from vit_course.grading import grades, output, pictures
 from vit_course.grading.grades import Row
 from vit_course.grading.output import number
 
@@ -128,9 +128,9 @@ def class_page(made: Sequence[Row], *, course: str, protections: Mapping[str, Se
     parts.append(
         '<div class="tiles">' + "".join(f"<div><b>{value}</b>{name}</div>" for name, value in tiles) + "</div>"
     )
-    missing = [text for texts in protections.values() for text in texts if text.startswith("missing: ")]
+    in_force, missing = output.told_apart(protections)
     if missing:
-        listed = "".join(f"<li>{_text(text.removeprefix('missing: '))}</li>" for text in missing)
+        listed = "".join(f"<li>{_text(text)}</li>" for text in missing)
         parts.append(f'<div class="warn"><b>Not protected in this run</b><ul>{listed}</ul></div>')
     if left:
         parts += ["<h2>Not graded</h2>", "<p>No points were given, also not 0.</p>"]
@@ -144,7 +144,6 @@ def class_page(made: Sequence[Row], *, course: str, protections: Mapping[str, Se
     parts += _misconceptions(made)
     parts += _told(made)
     parts += ["<h2>Everyone</h2>", _everyone(made)]
-    in_force = [text for texts in protections.values() for text in texts if not text.startswith("missing: ")]
     if in_force:
         listed = "".join(f"<li>{_text(text)}</li>" for text in in_force)
         parts += ["<h2>What kept students' code in</h2>", f'<ul class="small">{listed}</ul>']
