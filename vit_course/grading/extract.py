@@ -24,8 +24,9 @@ def extract(cells: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[s
         wanted: exercise → names that the course lends to it.
 
     Returns:
-        exercise → `state` ("written", "unattempted", "missing" or "too long"), `source`, which runs alone, `lost`,
-        names that no cell gives, and `likeness`, the same for two answers that differ in names only.
+        exercise → `state` ("written", "unattempted", "missing" or "too long"), `source`, which runs alone, `own`, the
+        same with what the student defined of the names that are lent, where that is another, `lost`, names that no
+        cell gives, and `likeness`, the same for two answers that differ in names only.
     """
     found = {}
     for name, lent in wanted.items():
@@ -35,9 +36,12 @@ def extract(cells: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[s
             found[name] = {"state": "unattempted" if begun else "missing"}
             continue
         taken = definition(name, cells, given=lent)
+        own = [one for one in lent if not any(answers(one, cell) for cell in cells if one in cell)]
+        apart = definition(name, cells, given=own).source if len(own) < len(lent) else taken.source
         found[name] = {
             "state": "written" if len(taken.source) <= MOST_SOURCE else "too long",
             "source": taken.source[:MOST_SOURCE],
+            "own": apart if apart != taken.source and len(apart) <= MOST_SOURCE else "",
             "lost": list(taken.lost)[:20],
             "likeness": likeness(name, taken.source),
         }

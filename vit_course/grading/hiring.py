@@ -102,10 +102,13 @@ class Worker:
 
     def close(self) -> None:
         """End it, whatever it is doing."""
-        self._process.kill()  # the answer that is running dies with it
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                stream.close()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # nothing more to do: it ends of itself
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # the answer that is running dies with it
+            self._process.wait()
+        self._process.stdout.close()
         with contextlib.suppress(OSError):
             self._folder.cleanup()

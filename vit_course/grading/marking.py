@@ -18,11 +18,13 @@ from vit_course.checks.exercise import NOTEBOOK_SEED
 from vit_course.checks.judge import Report
 from vit_course.grading import sandbox, wire
 from vit_course.grading.confine import Limits
+from vit_course.grading.extract import MOST_SOURCE
 from vit_course.grading.hiring import Came, Worker
 from vit_course.grading.judging import Paper, fresh_seed, published_likeness
 from vit_course.grading.lending import lent_names
 
 PROTECTIONS = ("bubblewrap", "processes", "calls")
+MOST_TEXT = 3000  # characters of a message
 STATUSES = ("passed", "failed", "error", "unattempted", "missing", "refused")
 
 
@@ -130,18 +132,28 @@ class Marker:
         state, source = answer.get("state"), answer.get("source")
         if state == "unattempted":
             return Mark(name, "unattempted", None, "Not attempted yet: the stub still raises `NotImplementedError`.")
-        if state != "written" or not isinstance(source, str):
+        if state != "written" or not isinstance(source, str) or len(source) > MOST_SOURCE:
             said = "Your answer is too long." if state == "too long" else f"No cell defines `{name}`."
             return Mark(name, "missing", None, said)
-        paper = self._paper(name, fresh_seed(name, self._seed))
-        came = self._ask(paper.task, {"source": source})
-        report, remarks = self._judged(paper, came)
-        if report.status in ("failed", "error") and report.mistake is None and "seen" in came.value:
-            report = self._as_in_the_notebook(report, source)
+        report, remarks = self._tried(name, source)
+        own = answer.get("own")
+        if not report.passed and own and isinstance(own, str) and len(own) <= MOST_SOURCE:
+            # It may need what the student made of a name that the course has, too.
+            again, others = self._tried(name, own)
+            report, remarks = (again, others) if again.passed else (report, remarks)
         remarks += [f"uses `{lost}`, which no cell gives" for lost in answer.get("lost", ()) if not report.passed]
         if answer.get("likeness") and answer["likeness"] == published_likeness(name):
             remarks.append("is the published reference, but for names")
         return Mark(name, report.status, report.mistake, tidy(report.message), tuple(tidy(one) for one in remarks))
+
+    def _tried(self, name: str, source: str) -> tuple[Report, list[str]]:
+        """The report on an answer, with the message of the notebook's card, and remarks."""
+        paper = self._paper(name, fresh_seed(name, self._seed))
+        came = self._ask(paper.task, {"source": source})
+        report, remarks = self._judged(paper, came)
+        if report.status in ("failed", "error") and report.mistake is None and came.value:
+            report = self._as_in_the_notebook(report, source)
+        return report, remarks
 
     def _judged(self, paper: Paper, came: Came) -> tuple[Report, list[str]]:
         """The report on what came of one answer, and remarks."""
@@ -213,8 +225,9 @@ _ENDINGS = {
 
 
 def tidy(text: str) -> str:
-    """Without addresses in memory, which differ from run to run."""
-    return re.sub(r"\b0x[0-9a-f]{6,}\b", "0x…", text)
+    """Without addresses in memory, which differ from run to run, and no longer than a card."""
+    text = re.sub(r"\b0x[0-9a-f]{6,}\b", "0x…", text)
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} …"
 
 
 def describe(bubblewrap: bool, processes: bool, calls: bool) -> dict[str, str]:

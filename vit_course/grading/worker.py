@@ -59,8 +59,11 @@ def main(settings: str) -> None:
     while os.read(come, 1) == GO:
         guardian = os.fork()
         if guardian == 0:
-            with contextlib.suppress(BaseException):
+            try:
                 _guard(come, go, given, parts, mapped)
+            except BaseException:  # something of this machine: the grader need not wait for what will not come
+                wire.send(go, wire.pack({"ended": "stopped"}))
+                wire.send(go, b"")
             os._exit(0)
         os.waitpid(guardian, 0)
 
@@ -115,7 +118,7 @@ def _guard(come: int, go: int, given: Mapping[str, Any], parts: Mapping[str, boo
     _, _, usage = os.wait4(child, 0)
     if usage.ru_utime + usage.ru_stime >= limits.cpu:
         ended = "time"
-    wire.send(go, wire.pack({"ended": ended, "memory": usage.ru_maxrss, "seconds": usage.ru_utime + usage.ru_stime}))
+    wire.send(go, wire.pack({"ended": ended}))
     wire.send(go, came)
 
 
