@@ -102,37 +102,41 @@ class Cost:
 
 def measured(command: list[str], folder: Path, **environment: str) -> Cost:
     """Run a command and say what it took, with all processes that it starts."""
-    before, began = os.times(), time.perf_counter()
+    began = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    most, ended = [0.0], threading.Event()
+    most, ended = [0.0, 0.0], threading.Event()
     watch = threading.Thread(target=_watch, args=(process.pid, most, ended))
     watch.start()
     said = process.communicate()[0].decode(errors="replace")
     ended.set()
     watch.join()
-    wall, after = time.perf_counter() - began, os.times()
+    wall = time.perf_counter() - began
     if process.returncode:
         raise RuntimeError(f"{shlex.join(command)} failed: {said[-2000:]}")
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    return Cost(wall, used, most[0])
+    return Cost(wall, *most)
 
 
 def _watch(pid: int, most: list[float], ended: threading.Event) -> None:
-    """The largest sum of the tree's proportional set sizes (shared pages counted once), looked at twice a second."""
+    """The largest sums over the tree of processes, looked at twice a second.
+
+    Seconds of the processor, those of ended children included; proportional set sizes (shared pages counted once).
+    """
+    ticks = os.sysconf("SC_CLK_TCK")
     while not ended.wait(0.5):
-        parents = {}
+        parents, used = {}, {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
                 try:
-                    parents[int(entry)] = int(Path("/proc", entry, "stat").read_text().rsplit(")", 1)[1].split()[1])
+                    fields = Path("/proc", entry, "stat").read_text().rsplit(")", 1)[1].split()
                 except OSError:  # it has ended
                     continue
-        tree = {pid}
+                parents[int(entry)], used[int(entry)] = int(fields[1]), sum(map(int, fields[11:15])) / ticks
+        tree = {pid} & parents.keys()
         while new := {child for child, parent in parents.items() if parent in tree} - tree:
             tree |= new
-        most[0] = max(most[0], sum(map(_memory, tree)))
+        most[:] = max(most[0], sum(used[one] for one in tree)), max(most[1], sum(map(_memory, tree)))
 
 
 def _memory(pid: int) -> float:

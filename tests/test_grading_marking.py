@@ -35,6 +35,7 @@ def mark(marker, *cells, name="patchify"):
     return found
 
 
+WITH_A_CONSTANT = RIGHT.replace("rearrange", "e.rearrange").replace('(p q c)"', '" + SIDES')
 ONES_ADDED = """
 import functools
 def remembered(f):
@@ -60,10 +61,9 @@ def remembered(f):
         ("%matplotlib inline\n!pip install einops\n" + IMPORT, "%%time\n" + RIGHT, "x = $y", "def broken(:"),
         (IMPORT + "\r\n", RIGHT.replace("\n", "\r\n")),
         (IMPORT, ONES_ADDED, "@remembered\n" + RIGHT),
-        ("import einops as e", "SIDES = 'p q c'", RIGHT.replace("rearrange", "e.rearrange").replace("(p q c)", "(p q c)")),
+        ("import einops as e", "SIDES = '(p q c)'", WITH_A_CONSTANT),
         (IMPORT, "def cut(images, patch_size):\n" + RIGHT.partition("\n")[2], "patchify = lambda i, p: cut(i, p)"),
-        (IMPORT, "class Cutter:\n    def __call__(self, images, patch_size):\n    " + RIGHT.partition("\n")[2].replace("\n", "\n    "),
-         "patchify = Cutter()"),
+        (IMPORT, RIGHT.replace("patchify", "cut"), "class C:\n    __call__ = staticmethod(cut)", "patchify = C()"),
         (IMPORT, "if True:\n    " + RIGHT.replace("\n", "\n    ")),
         (IMPORT, "from vit_course import check, hint, load_images, plots\nimport vit_course.plots.patches as drawing",
          "data = load_images('cifar10')\nchannels = data.images.shape[1]\ndrawing.show(data.images)",
@@ -248,11 +248,13 @@ def test_the_wire_makes_nothing_of_what_it_was_not_sent():
     with pytest.raises(wire.Unreadable):
         wire.unpack(len(deep).to_bytes(8, "big") + deep)
     with pytest.raises(TypeError, match="a function cannot be sent"):
-        wire.pack({"x": print if False else (lambda: 0)})
+        wire.pack({"x": lambda: 0})
 
 
-@pytest.mark.parametrize("seen", [None, [], {}, [{}], [1] * 17, [{"kind": 3}] * 17, [{"output": "x"}] * 17, [{"_stub": 1}] * 17,
-    [{"output": torch.ones(1), "kind": "tensor", "changed": ""}] * 17, [{"x" * 100: [[[]]]}] * 17])  # fmt: skip
+MADE_UP = [{}, 1, {"kind": 3}, {"output": "x"}, {"_stub": 1}, {"x" * 100: [[[]]]}, {"output": torch.ones(1)}]
+
+
+@pytest.mark.parametrize("seen", [None, [], {}, [{}], *([one] * 17 for one in MADE_UP)])
 def test_made_up_observations_get_no_credit(seen):
     report = Paper("patchify", 3).verdict(seen)
     assert report.status in ("failed", "error") and isinstance(report.message, str)

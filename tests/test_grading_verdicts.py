@@ -1,4 +1,4 @@
-"""The grader says what the check in the notebook says: of the references, of right answers in any style, of mistakes."""
+"""The grader says what the check in the notebook says: of references, of right answers in any style, of mistakes."""
 
 import ast
 import functools

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
-import resource
 import struct
 import sys
 from collections.abc import Sequence
@@ -23,7 +23,6 @@ NEW_MOUNTS, NEW_USER, NEW_PROCESSES = 0x20000, 0x10000000, 0x20000000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REC, _MS_PRIVATE = 1, 2, 4, 0x4000, 0x40000
 _SYS_MOUNT_SETATTR = 442  # the same everywhere
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,11 @@ class Limits:
     file: int = 8 * 2**20
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _checked(result: int) -> None:
     if result < 0:
         number = ctypes.get_errno()
@@ -51,6 +55,8 @@ def _checked(result: int) -> None:
 
 def address_space() -> int:
     """Bytes that this process has mapped, 0 where the system does not say."""
+    import resource
+
     with contextlib.suppress(OSError), open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
     return 0
@@ -64,6 +70,8 @@ def set_limits(limits: Limits, mapped: int, *, processes: bool) -> None:
         mapped: what `address_space` says of the worker.
         processes: forbid new processes, and with them new threads, where nothing else does.
     """
+    import resource  # not on Windows, where this module can be imported all the same
+
     wanted = {"CPU": limits.cpu, "FSIZE": limits.file, "NOFILE": 64, "CORE": 0, "MSGQUEUE": 0}
     if mapped:
         wanted["AS"] = mapped + limits.memory
@@ -81,40 +89,42 @@ def new_namespaces() -> None:
         OSError: the system does not let us.
     """
     user, group = os.getuid(), os.getgid()
-    _checked(_libc.unshare(NEW_USER | NEW_MOUNTS | NEW_PROCESSES))
+    _checked(_libc().unshare(NEW_USER | NEW_MOUNTS | NEW_PROCESSES))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
-    _checked(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None))
+    _checked(_libc().mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None))
 
 
 def empty_folder(path: str, size: int, *, read_only: bool = False) -> None:
     """An empty file system in memory in the place of a folder, for this process and its children."""
     options = f"size={size},nr_inodes=500,mode=0700".encode()
     flags = _MS_NOSUID | _MS_NODEV | (_MS_RDONLY if read_only else 0)
-    _checked(_libc.mount(b"tmpfs", path.encode(), b"tmpfs", flags, options))
+    _checked(_libc().mount(b"tmpfs", path.encode(), b"tmpfs", flags, options))
 
 
 def everything_read_only() -> None:
     """All that is mounted, whatever it is."""
     attributes = struct.pack("QQQQ", 1, 0, 0, 0)  # MOUNT_ATTR_RDONLY
-    _checked(_libc.syscall(_SYS_MOUNT_SETATTR, -100, b"/", 0x8000, attributes, len(attributes)))  # AT_RECURSIVE
+    _checked(_libc().syscall(_SYS_MOUNT_SETATTR, -100, b"/", 0x8000, attributes, len(attributes)))  # AT_RECURSIVE
 
 
 def drop_privileges() -> None:
     """No capability is left, and none can come back; nor can others look into this process."""
+    if sys.platform != "linux":
+        return
     for capability in range(64):
-        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+        _libc().prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     header, nothing = struct.pack("Ii", 0x20080522, 0), bytes(24)  # _LINUX_CAPABILITY_VERSION_3
-    _libc.capset(header, nothing)
-    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _libc().capset(header, nothing)
+    _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def die_with_parent() -> None:
     """SIGKILL when the parent ends."""
     if sys.platform == "linux":
-        _libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
+        _libc().prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
 
 
 # Calls that no answer needs, by name: their numbers on x86-64 and on 64-bit ARM.
@@ -160,8 +170,8 @@ def filter_calls() -> None:
     steps += [(end, 0, 0, 0x7FFF0000)]  # SECCOMP_RET_ALLOW
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)))
-    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _checked(_libc.prctl(_PR_SET_SECCOMP, 2, ctypes.c_void_p(ctypes.addressof(program)), 0, 0))
+    _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _checked(_libc().prctl(_PR_SET_SECCOMP, 2, ctypes.c_void_p(ctypes.addressof(program)), 0, 0))
 
 
 def works(part: str) -> bool:

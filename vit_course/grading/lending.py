@@ -28,11 +28,17 @@ def withheld_names(exercise: str) -> list[str]:
 
 
 def lent_sources(exercise: str) -> dict[str, str]:
-    """module → the part of its source that holds the earlier exercises, and what these need."""
+    """module → the part of its source that holds the earlier exercises, and what these need.
+
+    And the helpers that the course's own answer takes from other modules: an answer may begin as that one does.
+    """
     withheld = set(withheld_names(exercise))
     wanted: dict[str, set[str]] = {}
     for name, module in lent_names(exercise).items():
         wanted.setdefault(module, set()).add(name)
+    for module, names in _imports(_text(exercises()[exercise].reference.__module__)):
+        if _text(module) and names - withheld:
+            wanted.setdefault(module, set()).update(names - withheld)
     sources: dict[str, str] = {}
     waiting = list(wanted)
     while waiting:

@@ -7,6 +7,7 @@ with Marker(seed=7) as marker:
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -82,6 +83,8 @@ class Marker:
         limits: Limits | None = None,
         use: Collection[str] = PROTECTIONS,
     ) -> None:
+        if sys.platform == "win32":
+            raise Unprotected("Grading needs Linux, or macOS; on Windows use WSL (wsl --install).")
         self._seed, self._limits, self._use = seed, limits or Limits(), tuple(use)
         self._papers: dict[tuple[str, int], Paper] = {}
         self._worker: Worker | None = None
