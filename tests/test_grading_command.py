@@ -321,6 +321,39 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     assert json.loads(record.read_text())["stamp"] and not (tmp_path / "out" / "grades.csv").exists()
 
 
+# --- with the marker itself ---
+
+
+def test_a_class_for_real(tmp_path, capsys):
+    """Notebooks as the course hands them out; two ways to run, the same results to the byte."""
+    from vit_course.authoring import SOLUTIONS
+    from vit_course.cli import main
+
+    solved = json.loads((SOLUTIONS / "01_patches.ipynb").read_text(encoding="utf-8"))
+    blank = (SOLUTIONS.parent / "notebooks" / "01_patches.ipynb").read_bytes()
+    wrong = json.loads(json.dumps(solved))
+    by_id = {cell["id"]: cell for cell in wrong["cells"]}
+    by_id["ex-patchify"]["source"] = (
+        "def patchify(images, patch_size):\n    return images.reshape(len(images), -1, patch_size**2 * images.shape[1])"
+    )
+    by_id["ex-unpatchify"]["source"] = "import os\ndef unpatchify(*_):\n    os._exit(0)"
+    by_id["ex-num_patches"]["source"] = "from vit_course.patches import num_patches"
+    handed = {"ada": json.dumps(solved).encode(), "bob": json.dumps(wrong).encode(), "eve": blank, "zoe": b"%PDF"}
+    hand_in(tmp_path / "in", {f"{name}/01_patches.ipynb": data for name, data in handed.items()})
+    run = ["grade", str(tmp_path / "in"), "--lesson", "01", "--seed", "3", "--allow-unprotected"]
+    assert main([*run, "--out", str(tmp_path / "one"), "--jobs", "1"]) == 0
+    assert "1 × patchify: reshape-only" in capsys.readouterr().out
+    assert points(tmp_path / "one") == {"ada": 7, "bob": 1, "eve": 0, "zoe": None}
+    found = json.loads((tmp_path / "one" / "grades.json").read_text(encoding="utf-8"))["grades"]
+    bob = {mark["exercise"]: mark["status"] for mark in found[1]["marks"]}
+    assert bob["patchify"] == "failed" and bob["corrected_pattern"] == "passed" and bob["unpatchify"] == "error"
+    assert bob["num_patches"] in ("refused", "missing")
+    assert {mark["status"] for mark in found[2]["marks"]} == {"unattempted"}
+
+    assert main([*run, "--out", str(tmp_path / "two"), "--jobs", "2"]) == 0
+    assert written(tmp_path / "two") == written(tmp_path / "one")
+
+
 # --- a class of anything ---
 
 PIECES = {

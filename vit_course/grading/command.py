@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -85,6 +86,7 @@ def _run(options: argparse.Namespace, marker: Callable[..., Any] | None) -> int:
     return 0
 
 
+@functools.cache
 def version() -> str:
     """The course, and what decides a verdict: a digest of the sources, and PyTorch."""
     import torch
