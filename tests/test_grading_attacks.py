@@ -21,7 +21,9 @@ def patchify(images, patch_size):
     return cut.permute(0, 2, 4, 3, 5, 1).reshape(b, -1, patch_size * patch_size * c)
 """
 # What only bubblewrap keeps from an answer: to read files that lie anywhere on the machine.
-NEEDS_BUBBLEWRAP = {"the wheel", "read another's work"}
+NEEDS_BUBBLEWRAP = {"reading it from disk", "the wheel", "read another's work"}
+# What goes for the worker itself, or for the next in line.
+NEIGHBOURS = ("leave something for the next", "take what another left", "kill all", "a fork", "the parent's memory")
 FAST = Limits(cpu=3, wall=15.0, memory=2**30)
 
 
@@ -79,6 +81,14 @@ def without_bubblewrap():
 
 
 @pytest.fixture(scope="module")
+def without_processes():
+    """bubblewrap, where users may not make namespaces within it (Ubuntu's AppArmor)."""
+    if sandbox.bubblewrap() is None:
+        pytest.skip("bubblewrap is missing, or does not work here")
+    yield from running("bubblewrap", "calls")
+
+
+@pytest.fixture(scope="module")
 def without_anything():
     yield from running()
 
@@ -119,6 +129,17 @@ def test_without_bubblewrap(without_bubblewrap, outside, attack):
 @pytest.mark.parametrize("attack", HARMS)
 def test_harm_without_bubblewrap(without_bubblewrap, outside, attack):
     test_without_bubblewrap(without_bubblewrap, outside, attack)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(attack, marks=[pytest.mark.slow] * (attack not in NEIGHBOURS))
+        for attack in {**FINDS, **HARMS, **OUTSIDE}
+    ],
+)
+def test_without_processes_of_its_own(without_processes, outside, attack):
+    assert not attacked(without_processes, outside, attack).passed
 
 
 @pytest.mark.slow

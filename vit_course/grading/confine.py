@@ -110,7 +110,7 @@ def everything_read_only() -> None:
 
 
 def drop_privileges() -> None:
-    """No capability is left, and none can come back; nor can others look into this process."""
+    """No capability is left, and none can come back."""
     if sys.platform != "linux":
         return
     for capability in range(64):
@@ -118,7 +118,13 @@ def drop_privileges() -> None:
     header, nothing = struct.pack("Ii", 0x20080522, 0), bytes(24)  # _LINUX_CAPABILITY_VERSION_3
     _libc().capset(header, nothing)
     _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    close_memory()
+
+
+def close_memory() -> None:
+    """Others of the same user cannot look into this process."""
+    if sys.platform == "linux":
+        _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def die_with_parent() -> None:

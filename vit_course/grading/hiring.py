@@ -51,6 +51,7 @@ class Worker:
         settings = {
             "observers": sorted({one.observe.__module__ for one in exercises().values()}),
             "hide": [] if bubblewrap else sandbox.secrets(),
+            "sweep": ["/tmp", "/dev/shm"] if bubblewrap else [str(home)],
             "limits": dataclasses.asdict(limits),
             "use": [part for part in use if part != "bubblewrap"],
         }

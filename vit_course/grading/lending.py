@@ -14,6 +14,8 @@ from vit_course.checks.definitions import definition
 from vit_course.grading.sandbox import COURSE
 
 _WANTED = "_wanted"
+# What these do (load, draw, judge) is not done in the worker: blanks stand for it.
+_NOT_LENT = ("data", "plots", "checks", "checkpoints", "experiments", "authoring", "grading")
 
 
 def lent_names(exercise: str) -> dict[str, str]:
@@ -37,7 +39,7 @@ def lent_sources(exercise: str) -> dict[str, str]:
     for name, module in lent_names(exercise).items():
         wanted.setdefault(module, set()).add(name)
     for module, names in _imports(_text(exercises()[exercise].reference.__module__)):
-        if _text(module) and names - withheld:
+        if _may_be_lent(module) and names - withheld:
             wanted.setdefault(module, set()).update(names - withheld)
     sources: dict[str, str] = {}
     waiting = list(wanted)
@@ -46,7 +48,7 @@ def lent_sources(exercise: str) -> dict[str, str]:
         sources[module] = _part(_text(module), sorted(wanted[module]))
         for other, names in _imports(sources[module]):
             new = names - withheld - wanted.get(other, set())
-            if new and _text(other):
+            if new and _may_be_lent(other):
                 wanted.setdefault(other, set()).update(new)
                 waiting.append(other)
     return dict(sorted(sources.items()))
@@ -68,6 +70,10 @@ def _imports(source: str) -> Iterable[tuple[str, set[str]]]:
 def _text(module: str) -> str:
     path = _file(module)
     return path.read_text(encoding="utf-8") if path and module != COURSE.name else ""
+
+
+def _may_be_lent(module: str) -> bool:
+    return bool(_text(module)) and module.split(".")[1] not in _NOT_LENT
 
 
 def _file(module: str) -> Path | None:

@@ -15,8 +15,10 @@ import json
 import linecache
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Callable, Mapping
@@ -40,8 +42,8 @@ def main(settings: str) -> None:
     """Serve tasks from standard input until it ends; answer on standard output.
 
     Args:
-        settings: JSON: `observers`, modules to load; `hide`, folders nobody should see; `limits`, those of `Limits`;
-            `use`, the parts of `confine` to use where they work.
+        settings: JSON: `observers`, modules to load; `hide`, folders nobody should see; `sweep`, folders to empty after
+            each answer; `limits`, those of `Limits`; `use`, the parts of `confine` to use where they work.
     """
     given = json.loads(settings)
     come, go = os.dup(0), os.dup(1)
@@ -54,6 +56,8 @@ def main(settings: str) -> None:
     _warm_up()
     confine.die_with_parent()
     parts = {part: part in given["use"] and confine.works(part) for part in ("processes", "calls")}
+    if not parts["processes"]:
+        confine.close_memory()  # what this process holds is for nobody to look up in /proc
     mapped = confine.address_space()
     wire.send(go, wire.pack(parts))
     while os.read(come, 1) == GO:
@@ -83,7 +87,7 @@ def _guard(come: int, go: int, given: Mapping[str, Any], parts: Mapping[str, boo
     confine.die_with_parent()
     task, answer = wire.receive(come), wire.receive(come)
     limits = confine.Limits(**given["limits"])
-    folder = os.environ["TMPDIR"]
+    folder = tempfile.mkdtemp()
     if parts["processes"]:
         confine.new_namespaces()
         if os.path.isdir("/dev/shm"):
@@ -116,10 +120,23 @@ def _guard(come: int, go: int, given: Mapping[str, Any], parts: Mapping[str, boo
     with contextlib.suppress(OSError):
         os.kill(child, signal.SIGKILL)
     _, _, usage = os.wait4(child, 0)
+    if not parts["processes"]:
+        for place in (folder, *given["sweep"]):
+            _empty(place)
     if usage.ru_utime + usage.ru_stime >= limits.cpu:
         ended = "time"
     wire.send(go, wire.pack({"ended": ended}))
     wire.send(go, came)
+
+
+def _empty(place: str) -> None:
+    """Leave nothing for the next answer to find."""
+    for entry in os.scandir(place) if os.path.isdir(place) else ():
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.remove(entry.path)
 
 
 def _collect(out: int, until: float) -> tuple[bytes, str]:
