@@ -21,7 +21,7 @@ def patchify(images, patch_size):
     return cut.permute(0, 2, 4, 3, 5, 1).reshape(b, -1, patch_size * patch_size * c)
 """
 # What only bubblewrap keeps from an answer: to read files that lie anywhere on the machine.
-NEEDS_BUBBLEWRAP = {"reading it from disk", "the wheel", "read another's work"}
+NEEDS_BUBBLEWRAP = {"the wheel", "read another's work"}
 # What goes for the worker itself, or for the next in line.
 NEIGHBOURS = ("leave something for the next", "take what another left", "kill all", "a fork", "the parent's memory")
 FAST = Limits(cpu=3, wall=15.0, memory=2**30)
@@ -65,7 +65,7 @@ def running(*use):
         with Marker(seed=99, limits=FAST, use=use, allow_unprotected=True) as marker:
             yield marker
     finally:
-        del os.environ["GRADING_SECRET"]
+        os.environ.pop("GRADING_SECRET", None)
 
 
 @pytest.fixture(scope="module")

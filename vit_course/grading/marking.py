@@ -178,6 +178,8 @@ class Marker:
             if not report.passed:
                 said = f"This uses the course's own {used}, which is not there while yours is graded. Write your own."
                 report = Report(name, "refused", said)
+        if report.passed and any(_OF_THE_COURSE.search(one) for one in remarks):
+            report = Report(name, "refused", "This reads the course's own files while it is graded. Write your own.")
         return report, remarks
 
     def _as_in_the_notebook(self, report: Report, source: str) -> Report:
@@ -220,6 +222,7 @@ NO_BUBBLEWRAP = (
     "network. Install it (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), grade in a "
     "container or a virtual machine that holds nothing else, or go on with --allow-unprotected."
 )
+_OF_THE_COURSE = re.compile(r"tried to open .*vit_course[/\\].*\.pyc?$")
 _ENDINGS = {
     "time": "It took too long and was stopped. Is there a loop that never ends?",
     "output": "It gave back more than can be taken.",
