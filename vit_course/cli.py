@@ -58,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     grade_ = command("grade", grade, "Grade a class's notebooks: points, feedback, and what is commonly misunderstood.")
     grading_arguments.add(grade_)
+    gradescope_ = command("gradescope", gradescope, "Build an autograder for Gradescope.")
+    gradescope_.add_argument("out", type=Path, metavar="OUT.zip")
+    gradescope_.add_argument("--lesson", required=True, metavar="NN", help="01, say")
+    gradescope_.add_argument("--settings", type=Path, metavar="FILE", help="points, as TOML")
     nbgrader_ = command("nbgrader-source", nbgrader_source, "Lay the lessons out as nbgrader wants them.")
     nbgrader_.add_argument("directory", type=Path, metavar="DIR")
 
@@ -113,6 +117,12 @@ def grade(options: argparse.Namespace) -> int:
     from vit_course.grading.command import main as run
 
     return run(options)
+
+
+def gradescope(options: argparse.Namespace) -> int:
+    from vit_course.grading.command import build_gradescope
+
+    return build_gradescope(options)
 
 
 def course(options: argparse.Namespace) -> int:

@@ -49,12 +49,31 @@ def main(options: argparse.Namespace, *, marker: Callable[..., Any] | None = Non
     return 1
 
 
+def build_gradescope(options: argparse.Namespace) -> int:
+    """Run `vit-course gradescope`. Returns the exit status."""
+    from vit_course.grading import gradescope
+
+    try:
+        by_lesson, _ = course_facts()
+        lesson = _lesson(options.lesson, by_lesson)
+        read_settings(options.settings, {name: one for one, names in by_lesson.items() for name in names})
+        gradescope.build(options.out, lesson, options.settings)
+    except (SettingsError, _Stop) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{options.out}: {error.strerror}.", file=sys.stderr)
+        return 1
+    print(f"{options.out}: upload it under Configure Autograder. Give the container 1.5 GB of memory or more.")
+    return 0
+
+
 class _Stop(ValueError):
     """The command cannot go on; the text says what to do."""
 
 
 def _run(options: argparse.Namespace, marker: Callable[..., Any] | None) -> int:
-    by_lesson, points = _course()
+    by_lesson, points = course_facts()
     lesson = _lesson(options.lesson, by_lesson)
     settings = read_settings(options.settings, {name: one for one, names in by_lesson.items() for name in names})
     exports = _exports(options.exports)
@@ -98,7 +117,7 @@ def version() -> str:
     return f"vit-course {vit_course.__version__} ({digest.hexdigest()[:10]}), PyTorch {torch.__version__}"
 
 
-def _course() -> tuple[dict[str, tuple[str, ...]], dict[str, float]]:
+def course_facts() -> tuple[dict[str, tuple[str, ...]], dict[str, float]]:
     """The exercises by lesson, and the points of each."""
     from vit_course.checks import exercises
 
