@@ -318,6 +318,19 @@ def test_an_empty_or_broken_newest_does_not_hide_answers(tmp_path):
     assert found["bob"]["notes"] == ["b.ipynb ends in the middle: the upload or the download was cut short"]
 
 
+def test_a_whole_copy_of_the_course(tmp_path):
+    """As it is cloned: all files have one date, and the answers are among them."""
+    copies = {"solutions": notebook(), "notebooks": notebook(cells("01", "", "", "", ""))}
+    for student in ("ada", "bob/vit"):
+        hand_in(tmp_path / student, {f"{folder}/01_patches.ipynb": data for folder, data in copies.items()})
+    hand_in(tmp_path, {"bob/vit/work/01_patches.ipynb": notebook(cells("01", "RIGHT", "WRONG"))})
+    for path in tmp_path.rglob("*.ipynb"):
+        os.utime(path, (1e9, 1e9))
+    found = grade(tmp_path)
+    assert found["ada"]["lessons"]["01"]["notebook"] == "ada/notebooks/01_patches.ipynb"
+    assert found["bob"]["lessons"]["01"]["notebook"] == "bob/vit/work/01_patches.ipynb"
+
+
 def test_the_lesson_is_known_by_what_is_defined(tmp_path):
     helper = "def num_patches(h, w, p):\n    return 1  # RIGHT"
     hand_in(

@@ -196,8 +196,9 @@ def _marked(student: Student, lesson: str, found: list[_Try], tries: list[_Try],
 
 
 def _chosen(found: list[_Try], names: Sequence[str]) -> tuple[_Try, list[str]]:
-    """The newest try; but not an empty one where another holds answers."""
-    ordered = sorted(found, key=lambda one: _age(one.file))
+    """The newest try; but not an empty one where another holds answers, and none of a whole copy of the course."""
+    own = [one for one in found if "solutions" not in one.file.parts[:-1]]
+    ordered = sorted(own or found, key=lambda one: _age(one.file))
     best = ordered[-1]
     if len(ordered) == 1:
         return best, []
