@@ -88,6 +88,13 @@ def test_points_and_due_dates_by_a_file(tmp_path):
     assert "It came 2 days late, which took off 1.9 points" in pages.feedback([row], POINTS | {"patchify": 5.5}, "v")
 
 
+def test_what_canvas_calls_late_is_said_and_costs_nothing(tmp_path):
+    (row,) = rows(tmp_path / "in", {"lovelaceada_LATE_11_101_a.ipynb": notebook()})
+    assert (row.points, row.late, row.lateness) == (7, 0, "yes")
+    assert next(iter(lines(output.grades_csv([row], POINTS))))["late"] == "yes"
+    assert "late" not in pages.feedback([row], POINTS, "v").partition("</style>")[2]
+
+
 def test_a_time_without_an_offset_is_local():
     due = datetime.datetime(2026, 10, 12, 12, 0, tzinfo=datetime.timezone.utc)
     here = due.astimezone().replace(tzinfo=None)

@@ -29,6 +29,7 @@ from vit_course.grading.settings import Settings, SettingsError, read_settings
 from vit_course.grading.submission import Record, Task, kept_record
 
 RECORDS, RUN = "records", "run.json"
+MEMORY_OF_A_JOB = 3 * 2**29  # bytes
 
 
 def main(options: argparse.Namespace, *, marker: Callable[..., Any] | None = None) -> int:
@@ -167,9 +168,7 @@ def _all_records(work: Work, students: Sequence[Student], options: argparse.Name
     folders = [folder / RECORDS for folder in [options.out, *options.merge]]
     kept = [[one for folder in folders if (one := _kept(folder / f"{student.key}.json"))] for student in students]
     found: list[Record | None] = [None] * len(students)
-    jobs = options.jobs or len(
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0] * (os.cpu_count() or 1)
-    )
+    jobs = options.jobs or _jobs()
     bar = tqdm(total=len(students), unit=" submissions", disable=not sys.stderr.isatty(), file=sys.stderr)
     again = 0
     with bar:
@@ -182,6 +181,15 @@ def _all_records(work: Work, students: Sequence[Student], options: argparse.Name
     if again:
         print(f"{again} of {len(students)} were graded before and have not changed since.")
     return [record for record in found if record is not None]
+
+
+def _jobs() -> int:
+    """As many as there are cores, and as fit into the memory: each is two processes with PyTorch."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError, StopIteration), open("/proc/meminfo", encoding="ascii") as lines:
+        free = int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
+        return max(1, min(cores, free // MEMORY_OF_A_JOB))
+    return cores
 
 
 def _kept(path: Path) -> Record | None:

@@ -25,7 +25,7 @@ class Row:
         points: what was reached, lateness taken off; None if nothing could be graded, which is not the same as 0.
         out_of: what can be reached.
         taken_off: for lateness.
-        late: days begun, or 1 where only a platform says so.
+        late: days begun after it was due.
         marks: as in the record: a dict for each exercise.
         note: for the instructor.
         record: where it comes from.
@@ -50,6 +50,13 @@ class Row:
     def share(self) -> float:
         """0 to 1."""
         return (self.points or 0.0) / self.out_of if self.out_of else 1.0
+
+    @property
+    def lateness(self) -> str:
+        """In words; "yes" where a platform says so, and not by how much."""
+        if self.late:
+            return "1 day" if self.late == 1 else f"{self.late} days"
+        return "yes" if self.record["late"] else ""
 
     def facts(self, name: str) -> Any:
         """What the record says of this lesson: "notebook", "hash", "handed_in"."""
@@ -76,9 +83,7 @@ def rows(records: Iterable[Record], points: Mapping[str, float], settings: Setti
 def _row(record: Record, lesson: str, found: Any, worth: Mapping[str, float], settings: Settings) -> Row:
     facts = {"student": record["key"], "name": record["name"], "lesson": lesson, "record": record}
     if found is None:
-        return Row(
-            **facts, points=None, out_of=0.0, taken_off=0.0, late=int(record["late"]), marks=(), note=record["reason"]
-        )
+        return Row(**facts, points=None, out_of=0.0, taken_off=0.0, late=0, marks=(), note=record["reason"])
     marks = found["marks"]
     reached = sum(worth[mark["exercise"]] for mark in marks if mark["status"] == PASSED)
     days = settings.days_late(lesson, found["handed_in"])
@@ -91,7 +96,7 @@ def _row(record: Record, lesson: str, found: Any, worth: Mapping[str, float], se
         points=points,
         out_of=sum(worth[mark["exercise"]] for mark in marks),
         taken_off=round(reached - points, 2),
-        late=days or int(record["late"]),
+        late=days,
         marks=marks,
         note="; ".join(dict.fromkeys(notes)),
     )

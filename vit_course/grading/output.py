@@ -62,7 +62,7 @@ def table(lines: Iterable[Sequence[Any]], delimiter: str = ",") -> str:
 def grades_csv(made: Sequence[Row], worth: Mapping[str, float]) -> str:
     """A line for each row; exercises that are not of its lesson stay empty, as do points where nothing was graded."""
     names = [name for name in worth if any(mark["exercise"] == name for row in made for mark in row.marks)]
-    heads = ["student", "name", "id", "lesson", "points", "out of", "percent", "status", "days late", "taken off"]
+    heads = ["student", "name", "id", "lesson", "points", "out of", "percent", "status", "late", "taken off"]
     told = _by_row(made)
     lines: list[list[Any]] = [[*heads, *names, "note", "for the instructor", "notebook", "handed in"]]
     for row in made:
@@ -78,7 +78,7 @@ def grades_csv(made: Sequence[Row], worth: Mapping[str, float]) -> str:
                 *(number(row.points), number(row.out_of) if row.graded else ""),
                 number(100 * row.share, 1) if row.graded else "",
                 "graded" if row.graded else "not graded",
-                *(row.late or "", number(row.taken_off) if row.taken_off else "", *reached),
+                *(row.lateness, number(row.taken_off) if row.taken_off else "", *reached),
                 *(safe(text) for text in (row.note, looked, row.facts("notebook"), row.facts("handed_in"))),
             ]
         )
@@ -95,7 +95,10 @@ def grades_json(made: Sequence[Row], facts: Mapping[str, Any]) -> str:
     told = _by_row(made)
     lines = [
         {
-            **{name: getattr(row, name) for name in ("student", "name", "lesson", "points", "out_of", "late")},
+            **{
+                name: getattr(row, name)
+                for name in ("student", "name", "lesson", "points", "out_of", "late", "lateness")
+            },
             **{"taken_off": row.taken_off, "graded": row.graded, "note": row.note},
             **{name: row.record[name] for name in ("system", "id")},
             **{name: row.facts(name) for name in ("notebook", "hash", "handed_in")},

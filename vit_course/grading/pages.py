@@ -23,7 +23,7 @@ _TITLES = {
     "error": "it stops with an error",
     "unattempted": "not attempted yet",
     "missing": "not in your notebook",
-    "refused": "this is the course's own",
+    "refused": "uses the course's own",
 }
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; }
@@ -61,11 +61,12 @@ def feedback(made: Sequence[Row], worth: Mapping[str, float], course: str) -> st
     parts = [f"<h1>{_text(made[0].name)}</h1>", '<p class="small">Write a Vision Transformer from scratch</p>']
     for row in made:
         parts += _lesson(row, worth) if row.graded else [_nothing(row)]
-    parts.append(
-        f'<p class="small">Checked by {_text(course)}, as <code>check</code> does in the notebook, with other sizes '
-        "and numbers; there it draws some mistakes as well. If you think that this page is mistaken, say so to your "
-        "instructor.</p>"
-    )
+    if any(row.graded for row in made):
+        parts.append(
+            f'<p class="small">Checked by {_text(course)}, as <code>check</code> does in the notebook, with other '
+            "sizes and numbers. The cards there show some mistakes in a picture as well. If you think that this page "
+            "is mistaken, say so to your instructor.</p>"
+        )
     return _page(f"Feedback: {made[0].name}", parts)
 
 
@@ -77,8 +78,7 @@ def _lesson(row: Row, worth: Mapping[str, float]) -> list[str]:
         f"<p>{_encouraging(right, len(row.marks))}</p>",
     ]
     if row.taken_off:
-        days = "1 day" if row.late == 1 else f"{row.late} days"
-        parts.append(f"<p>It came {days} late, which took off {number(row.taken_off)} points.</p>")
+        parts.append(f"<p>It came {row.lateness} late, which took off {number(row.taken_off)} points.</p>")
     notebook = row.facts("notebook").rpartition("/")[2]
     parts.append(f'<p class="small">Graded: {_text(notebook)}</p>')
     for mark in row.marks:
@@ -166,7 +166,7 @@ def _told(made: Sequence[Row]) -> list[str]:
     told = grades.remarks(made)
     if not told:
         return []
-    lines = [(_student(row), _text(name), _text(what)) for row, name, what in told]
+    lines = [(_student(row), _text(name), _code(what)) for row, name, what in told]
     return [
         "<h2>For you to look at</h2>",
         "<p>Information, and no verdict: the points are as they are.</p>",
@@ -180,8 +180,8 @@ def _everyone(made: Sequence[Row]) -> str:
         right = sum(mark["status"] == grades.PASSED for mark in row.marks)
         points = f"{number(row.points)} of {number(row.out_of)}" if row.graded else "not graded"
         count = f"{right} of {len(row.marks)}" if row.graded else ""
-        lines.append((_student(row), _text(row.lesson), points, count, str(row.late or ""), _text(row.note)))
-    return _table(("student", "lesson", "points", "right", "days late", "note"), lines)
+        lines.append((_student(row), _text(row.lesson), points, count, row.lateness, _text(row.note)))
+    return _table(("student", "lesson", "points", "right", "late", "note"), lines)
 
 
 def _student(row: Row) -> str:

@@ -12,7 +12,7 @@ STATUSES = {
     "passed": ("#1a9850", "right"),
     "failed": ("#d95f02", "wrong"),
     "error": ("#f1a340", "stops with an error"),
-    "refused": ("#7b3294", "takes the course's own"),
+    "refused": ("#7b3294", "uses the course's own"),
     "unattempted": ("#9a9a9a", "not attempted"),
     "missing": ("#c9c9c9", "not in the notebook"),
 }
