@@ -119,12 +119,12 @@ def measured(command: list[str], folder: Path, **environment: str) -> Cost:
 
 
 def _watch(pid: int, most: list[float], ended: threading.Event) -> None:
-    """The largest sums over the tree of processes, looked at twice a second.
+    """The largest sums over the tree of processes, looked at every second.
 
     Seconds of the processor, those of ended children included; proportional set sizes (shared pages counted once).
     """
     ticks = os.sysconf("SC_CLK_TCK")
-    while not ended.wait(0.5):
+    while not ended.wait(1.0):
         parents, used = {}, {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
