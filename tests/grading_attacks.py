@@ -73,7 +73,8 @@ LOOKS = {
     "a formula": when_called("", ending='raise RuntimeError(\'=HYPERLINK("http://x", "passed")\')'),
     "a script": when_called("", ending="raise RuntimeError('</td><script>alert(1)</script>')"),
     "a pickle that runs": when_called(
-        "class Bomb:\n    def __reduce__(self):\n        import os\n        return os.system, ('touch {canary}.pickled',)",
+        "class Bomb:\n    def __reduce__(self):\n        import os\n"
+        "        return os.system, ('touch {canary}.pickled',)",
         ending="return Bomb()",
     ),
 }
@@ -83,7 +84,8 @@ LOOKS = {
 PATCHES = {
     "torch.allclose": at_import(
         "for name in ('allclose', 'equal', 'isclose', 'eq'):\n"
-        "    setattr(torch, name, lambda *a, **k: True)\nTensor.__eq__ = lambda *a: True\nTensor.equal = lambda *a: True"
+        "    setattr(torch, name, lambda *a, **k: True)\nTensor.__eq__ = lambda *a: True\n"
+        "Tensor.equal = lambda *a: True"
     ),
     "torch.manual_seed": at_import(
         "torch.manual_seed = lambda *a: None\ntorch.randn = lambda *a, **k: torch.zeros(a[0] if a else 1)"
@@ -93,7 +95,8 @@ PATCHES = {
         "einops.einops.reduce = lambda x, *a, **k: x"
     ),
     "sys.modules": at_import(
-        "import sys, types\nfake = types.ModuleType('judge')\nfake.judge = fake.agree = fake.equal = lambda *a, **k: True\n"
+        "import sys, types\nfake = types.ModuleType('judge')\n"
+        "fake.judge = fake.agree = fake.equal = lambda *a, **k: True\n"
         "for name in [n for n in sys.modules if n.startswith('vit_course')]:\n    sys.modules[name] = fake\n"
         "sys.modules['vit_course.checks.judge'] = sys.modules['vit_course.checks.comparing'] = fake"
     ),
@@ -120,7 +123,8 @@ PATCHES = {
 
 FINDS = {
     "the course's function": f"import vit_course\n{PATCHIFY} = vit_course.patchify\n",
-    "from vit_course": "from vit_course import patchify as p\ndef patchify(images, size):\n    return p(images, size)\n",
+    "from vit_course": "from vit_course import patchify as p\ndef patchify(images, size):\n"
+    "    return p(images, size)\n",
     "from vit_course.patches": when_called("from vit_course.patches import patchify as p", ending="return p(*a)"),
     "from a later lesson": when_called("from vit_course.embeddings import patchify as p", ending="return p(*a)"),
     "a subclass of the course's": ("import vit_course\nclass PatchEmbedding(vit_course.PatchEmbedding):\n    pass\n"),
@@ -138,7 +142,8 @@ FINDS = {
         ending="return space['patchify'](*a)",
     ),
     "mine()": when_called("from vit_course import mine", ending="return mine('patchify')(*a)"),
-    "check()": "from vit_course import check\ndef patchify(images, size):\n    return None\npatchify_ = check(patchify)\n"
+    "check()": "from vit_course import check\ndef patchify(images, size):\n    return None\n"
+    "patchify_ = check(patchify)\n"
     "patchify = (lambda f: f)(patchify_)\n",
     "importing without the stand-in": when_called(
         "import sys\nsys.meta_path = [one for one in sys.meta_path if 'StandIns' not in type(one).__name__]\n"
@@ -149,20 +154,22 @@ FINDS = {
     "reading it from disk": when_called(
         "import glob, os, sys\nspace = {}\nplaces = ['{course}', *sys.path, '/', '/work', os.path.expanduser('~')]\n"
         "for place in places:\n"
-        "    for path in [place + '/patches.py', place + '/vit_course/patches.py', *glob.glob(place + '/*/vit_course/patches.py')]:\n"
-        "        if os.path.exists(path): exec(open(path).read(), space); break",
+        "    for inside in ('', '/vit_course', '/*/vit_course'):\n"
+        "        for path in glob.glob(place + inside + '/patches.py'): exec(open(path).read(), space)",
         ending="return space['patchify'](*a)",
     ),
     "bytecode": when_called(
         "import glob, marshal, sys\nspace = {}\n"
         "for place in ['{course}', *sys.path]:\n"
-        "    for path in glob.glob(place + '/__pycache__/patches.*.pyc') + glob.glob(place + '/vit_course/__pycache__/patches.*.pyc'):\n"
-        "        exec(marshal.loads(open(path, 'rb').read()[16:]), space)",
+        "    for inside in ('', '/vit_course'):\n"
+        "        for path in glob.glob(place + inside + '/__pycache__/patches.*.pyc'):\n"
+        "            exec(marshal.loads(open(path, 'rb').read()[16:]), space)",
         ending="return space['patchify'](*a)",
     ),
     "the wheel": when_called(
         "import glob, importlib.metadata, sys, zipfile\nspace = {}\n"
-        "found = [str(f.locate()) for f in importlib.metadata.distribution('vit_course').files if 'patches' in str(f)]\n"
+        "files = importlib.metadata.distribution('vit_course').files\n"
+        "found = [str(f.locate()) for f in files if 'patches' in str(f)]\n"
         "for path in found + glob.glob('{secret}/*.py'): exec(open(path).read(), space)",
         ending="return space['patchify'](*a)",
     ),
