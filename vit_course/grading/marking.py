@@ -140,7 +140,8 @@ class Marker:
             return Mark(name, "missing", None, said)
         report, remarks = self._tried(name, source)
         own = answer.get("own")
-        if not report.passed and own and isinstance(own, str) and len(own) <= MOST_SOURCE:
+        again_is_worth_it = not report.passed and report.message != _ENDINGS["time"]
+        if again_is_worth_it and own and isinstance(own, str) and len(own) <= MOST_SOURCE:
             # It may need what the student made of a name that the course has, too.
             again, others = self._tried(name, own)
             report, remarks = (again, others) if again.passed else (report, remarks)
