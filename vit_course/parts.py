@@ -155,6 +155,11 @@ class _Attention(MultiHeadSelfAttention):
         heads, _ = self.attend(*self.project(x), mask)
         return self.out(rearrange(heads, "b h t d -> b t (h d)"))
 
+    def weights(
+        self, x: Float[Tensor, "batch tokens dim"], mask: Mask = None
+    ) -> Float[Tensor, "batch heads tokens tokens"]:
+        return self.attend(*self.project(x), mask)[1]
+
 
 class _Assembled(ViT):
     """`ViT`, with functions that may be a learner's."""
