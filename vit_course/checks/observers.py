@@ -75,6 +75,26 @@ def call(candidate: Callable, case: Case) -> Observations:
     return _observe(run, case.inputs, case)
 
 
+def call_with_lists(candidate: Callable, case: Case) -> Observations:
+    """Observe a function of lists: a case holds a list of tensors as one tensor, and a list of numbers as a tuple.
+
+    A list that comes back longer, shorter or in another order counts as changed, as a tensor with other numbers does.
+    """
+    changed: set[str] = set()
+
+    def run(inputs: Mapping[str, Any]) -> Any:
+        lists = {name: [*value] for name, value in inputs.items()}
+        given = {name: [*value] for name, value in lists.items()}
+        result = candidate(*lists.values())
+        changed.update(name for name in lists if [*map(id, lists[name])] != [*map(id, given[name])])
+        return result
+
+    seen = _observe(run, case.inputs, case)
+    if changed and "changed" in seen:
+        seen["changed"] = ", ".join(sorted(changed | set(filter(None, seen["changed"].split(", ")))))
+    return seen
+
+
 def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observations:
     """Observe a class: its parameters, then, with the case's values copied into them, what the module computes."""
     seen: Observations = {}

@@ -5,6 +5,14 @@ from vit_course.plots.base import image_row, to_picture, vit_map
 from vit_course.plots.cls_token import boards, learning, listening, sequence_with_cls, vectors
 from vit_course.plots.encoder import activations, blocks_compared, by_depth, contributions
 from vit_course.plots.growing import named
+from vit_course.plots.inside import (
+    components,
+    distances_by_depth,
+    maps_on_pictures,
+    seen_by_convolutions,
+    when_masked,
+    without_each_head,
+)
 from vit_course.plots.patches import (
     cut_apart,
     found_again,
@@ -32,9 +40,11 @@ __all__ = [
     "bracket_order",
     "by_depth",
     "channels_first",
+    "components",
     "contributions",
     "costs",
     "cut_apart",
+    "distances_by_depth",
     "filters",
     "found_again",
     "heads_on_picture",
@@ -44,6 +54,7 @@ __all__ = [
     "logits_compared",
     "long_axis",
     "lost",
+    "maps_on_pictures",
     "mean_offsets",
     "named",
     "number_origins",
@@ -51,6 +62,7 @@ __all__ = [
     "qkv_rows",
     "rebuilt",
     "responses",
+    "seen_by_convolutions",
     "sequence_with_cls",
     "similarity_tiles",
     "six_axes",
@@ -65,4 +77,6 @@ __all__ = [
     "vectors",
     "vit_map",
     "waves",
+    "when_masked",
+    "without_each_head",
 ]
