@@ -34,7 +34,7 @@ def filters_by_quick_pca(weight, patch_size, k):
 
 
 def filters_by_old_svd(weight, patch_size, k):
-    u, s, v = torch.svd(weight - weight.mean(0))
+    v = torch.svd(weight - weight.mean(0)).V
     return -v.t()[:k].contiguous().view(k, patch_size, patch_size, -1)
 
 
@@ -110,7 +110,8 @@ def distance_by_logarithms(attention, grid, patch_size):
 
 def distance_by_complex(attention, grid, patch_size):
     weights = attention[:, :, 1:, 1:].double()
-    where = torch.complex(*(axis.reshape(-1).double() for axis in torch.meshgrid(*map(torch.arange, grid), indexing="ij")))
+    row, column = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    where = torch.complex(row.reshape(-1).double(), column.reshape(-1).double())
     apart = (where[:, None] - where[None]).abs()
     per_query = (weights * apart).sum(-1) / weights.sum(-1)
     return patch_size * per_query.transpose(0, 1).flatten(1).mean(1)
@@ -208,7 +209,7 @@ def field_by_recursion(kernel_sizes, strides):
 def field_by_interval(kernel_sizes, strides):
     """The first and the last number that are touched, layer by layer."""
     first = last = 0
-    for kernel, stride in reversed(list(zip(kernel_sizes, strides))):
+    for kernel, stride in reversed([*zip(kernel_sizes, strides, strict=True)]):
         first, last = first * stride, last * stride + kernel - 1
     return last - first + 1
 

@@ -117,19 +117,19 @@ def learn_kernels(
     """Train a small CNN, and return the kernels of its first layer before and after (lesson 10).
 
     Three convolutions (7 × 7, then two of 3 × 3, with batch norm, ReLU and max pooling), the mean over all places, one
-    linear layer. AdamW, 64 pictures a step.
+    linear layer. AdamW, 32 pictures a step.
 
     Args:
         images: to learn from, colour.
-        steps: 240 if not given; 4 in the profile "smoke", which show nothing.
+        steps: 200 if not given; 4 in the profile "smoke", which show nothing.
         streams: 2 splits the channels behind the first layer in two that never meet before the end, as AlexNet's did.
         seed: of the weights and of the pictures' order.
 
     Returns:
-        32 kernels before, and after; and the loss at each step. About a minute on one core of a CPU.
+        32 kernels before, and after; and the loss at each step. Half a minute or so on one core of a CPU.
     """
     if steps is None:
-        steps = 4 if profile().name == "smoke" else 240
+        steps = 4 if profile().name == "smoke" else 200
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers: list[nn.Module] = []
@@ -142,7 +142,7 @@ def learn_kernels(
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
         losses = []
         for _ in range(steps):
-            chosen = torch.randint(len(images), (64,))
+            chosen = torch.randint(len(images), (32,))
             loss = F.cross_entropy(model(to_floats(images.images[chosen])), images.labels[chosen])
             optimizer.zero_grad()
             loss.backward()

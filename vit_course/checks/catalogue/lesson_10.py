@@ -380,11 +380,6 @@ MEAN_ATTENTION_DISTANCE = Exercise(
         "cls-kept": Mistake(
             _with_cls(_zeros_for_cls),
             "CLS takes part, as if it lay at distance 0 from every patch. It has no place: leave its row and its column out.",
-            (
-                lambda attention, grid, patch_size: (
-                    (attention.double()[:, :, 1:] * _zeros_for_cls(_apart(grid, patch_size))[1:]).sum(-1).mean((0, 2))
-                ),
-            ),
         ),
         "last-left-out": Mistake(
             _looking(
