@@ -41,6 +41,8 @@ SHARES = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
 HEARD = torch.tensor([[0.0, 0.1], [0.7, 0.2]])
 OFFSETS = torch.tensor([[2.0, 0.1], [-1.5, 0.0]])
 LINE = torch.linspace(-1, 1, 5)
+BELL = torch.tensor([0, 0.2, 1, 0.2, 0])
+FLAT = torch.tensor([[3.0, 9.5], [5.0, 5.0]])
 CASES = {
     "accuracies": [
         (([("as it is", 0.76), ("upside down", 0.4)], 0.1), ["“as it is” 76%, “upside down” 40%", "dashed, is 10%"]),
@@ -91,6 +93,13 @@ CASES = {
         ((STORED, NOISE), ["100% of its numbers", "red 1.00, green 1.00, blue 1.00"]),
         ((STORED, NOISE.flip(0)), ["33% of its numbers are where they belong", "green 1.00"]),
     ],
+    "components": [
+        (([("a", SIDES.reshape(1, 4, 4, 3))],), ["“a”: 1 picture of 4 × 4 pixels: side to side."]),
+        (
+            ([("a", DOWN.reshape(1, 4, 4, 3)), ("b", torch.ones(2, 2, 2, 3))],),
+            ["“a”: 1 picture of 4 × 4 pixels: top to bottom. “b”: 2 pictures of 2 × 2 pixels: plain; plain."],
+        ),
+    ],
     "contributions": [
         (
             ([4.0, 9.0], [("a", [1.0, 2.5])]),
@@ -105,6 +114,10 @@ CASES = {
     "cut_apart": [
         ((SMOOTH, 4), ["4 patches of 4 × 4", "2 rows of 2", "lightest is number 1", "darkest number 0"]),
         ((SMOOTH.flip(2), 2), ["16 patches of 2 × 2", "lightest is number 0", "darkest number 3"]),
+    ],
+    "distances_by_depth": [
+        ((FLAT,), ["“each head”, layer by layer: 1 3.0 to 9.5, 2 5.0 to 5.0."]),
+        ((FLAT, [("even", 7)], ("before", FLAT + 1)), ["“before”, layer by layer: 1 4.0 to 10.5", "7.0, “even”"]),
     ],
     "filters": [
         ((SIDES, 4, 3, "one"), ["“one”: 1 little picture of", "4 × 4", "1 side to side"]),
@@ -161,6 +174,16 @@ CASES = {
         (([2, 48], [("a", [0.5, 0.0])]), ["“a” 50% with 2, 0% with 48"]),
         (([4, 8], [("a", [0.25, 0.001]), ("b", [1, 0.5])]), ["25% with 4, less than 1% with 8", "“b” 100% with 4"]),
     ],
+    "maps_on_pictures": [
+        (
+            (RED[None], [("m", HEARD[None])], ["t"]),
+            ["1 picture: “t”, 8 × 8 pixels, on average red", "“m”, largest at row 1, column 0."],
+        ),
+        (
+            (torch.stack([RED, RED]), [("a", HEARD.expand(2, -1, -1)), ("b", -HEARD.expand(2, -1, -1))], "xy"),
+            ["2 pictures: “x”", "“b”, largest at row 0, column 0; row 0, column 0."],
+        ),
+    ],
     "mean_offsets": [
         (([("t", OFFSETS)],), ["“t”: 2 points, -1.50 to 2.00 down, 0.00 to 0.10 to the right"]),
         (([("a", OFFSETS), ("b", 0 * OFFSETS)],), ["“a”: 2 points", "“b”: 2 points, 0.00 to 0.00 down"]),
@@ -194,6 +217,10 @@ CASES = {
             ["“l” (side to side)", "2 × 2 patches", "“l” 0.0 to 3.0, largest at row 1, col"],
         ),
         ((NOISE, ["t"], DOWN, -MAP, 4), ["“t” (top to bottom)", "“t” -3.0 to 0.0, largest at row 0, column 0"]),
+    ],
+    "seen_by_convolutions": [
+        (([("2 layers", BELL)],), ["“2 layers” 3 pixels wide, 1 of them above one half."]),
+        (([("a", BELL), ("b", BELL > 0)],), ["“a” 3 pixels wide", "“b” 3 pixels wide, 3 of them above one half"]),
     ],
     "sequence_with_cls": [
         (([RED],), ["N = 1 patch in", "mean colours: red", "as 1 to 1: 1 + N = 2 tokens"]),
@@ -261,6 +288,14 @@ CASES = {
     "waves": [
         ((TURNING, [0], ["w"]), ["4 places in a line", "“w” from 0.00 to 0.50, turning 2 times"]),
         ((TURNING, [0, 1], ["w", "u"]), ["“u” from 0.00 to 1.00, turning 0 times"]),
+    ],
+    "when_masked": [
+        (([0, 0.5], [("a", [0.8, 0.4])], 0.1), ["“a” 80.0% at 0%, 40.0% at 50%. Guessing, dotted, is 10%."]),
+        (([0.25], [("a", [0.5]), ("b", [0.6])], 0.5), ["“b” 60.0% at 25%.", "is 50%"]),
+    ],
+    "without_each_head": [
+        ((torch.tensor([[0.5, 0.1]]), 0.75, 0.1), ["head: layer 1: 50.0%, 10.0%.", "75.0% for all", "is 10%"]),
+        ((torch.tensor([[0.5], [0.25]]), 0.6, 0.2), ["layer 1: 50.0%; layer 2: 25.0%."]),
     ],
 }
 
@@ -343,6 +378,10 @@ WIDTHS = {
     "tables": lambda n: plots.tables([("title", SHARES)] * n, "AB"),
     "heads_on_picture": lambda n: plots.heads_on_picture(NOISE, (0, 0), HEARD.expand(n, -1, -1), ["title"] * n),
     "qkv_rows": lambda n: plots.qkv_rows(n, 4),
+    "components": lambda n: plots.components([("title", TOKENS[:n].reshape(n, 4, 4, 3))] * 2, n),
+    "maps_on_pictures": lambda n: plots.maps_on_pictures(
+        NOISE.expand(n, -1, -1, -1), [("m", HEARD.expand(n, -1, -1))] * 2, ["airplane"] * n
+    ),
 }
 
 
