@@ -34,7 +34,7 @@ def test_what_convolutions_see_is_drawn_around_the_middle_with_its_ends():
     axis = plots.seen_by_convolutions([("x", LINE), ("y", 2 * LINE)]).figure.axes[0]
     curve, ends = axis.lines[:2]
     assert curve.get_xdata().tolist() == [-3, -2, -1, 0, 1, 2, 3] and curve.get_ydata().max() == 1
-    assert ends.get_xdata() == [-2, 2]
+    assert list(ends.get_xdata()) == [-2, 2]
     with pytest.raises(ValueError, match="got 5"):
         plots.seen_by_convolutions([("x", LINE)] * 5)
 

@@ -99,7 +99,8 @@ def gradient_times_token(
         named: the class whose score is asked about, for each.
     """
     with torch.enable_grad(), recorded_stream(model) as stream:
-        score = model(inputs).gather(1, named[:, None]).sum()
+        asked = inputs.detach().requires_grad_()  # so that tokens have gradients in a frozen model, too
+        score = model(asked).gather(1, named[:, None]).sum()
         (gradient,) = torch.autograd.grad(score, stream[0])
         return (gradient * stream[0]).sum(dim=-1)[:, 1:].detach()
 
