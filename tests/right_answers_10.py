@@ -12,7 +12,7 @@ from einops import einsum, rearrange, reduce
 def filters_by_eigh(weight, patch_size, k):
     centred = weight - weight.mean(dim=0, keepdim=True)
     covariance = centred.T @ centred / (len(weight) - 1)
-    vectors = torch.linalg.eigh(covariance.double()).eigenvectors  # columns, the weakest first
+    vectors = torch.linalg.eigh(covariance).eigenvectors  # columns, the weakest first
     strongest = vectors.flip(dims=[1])[:, :k]
     return strongest.T.reshape(k, patch_size, patch_size, -1)
 
