@@ -89,6 +89,10 @@ CASES = {
         (([("t", [("a", [1.0, 0.5, 0.25])])], "size"), ["Size against block. “t”: “a” 1 at 0, 0.5 at 1, 0.25 at 2"]),
         (([("", [("a", [1]), ("b", [2e-7])])], "size"), ["“a” 1 at 0", "“b” 2e-07 at 0"]),
     ],
+    "calibration": [
+        ((torch.tensor([0.9, 0.92]), torch.tensor([True, False])), ["91% sure, 50% right (2)", "whole 91% sure, 50%"]),
+        ((torch.tensor([0.3, 0.62]), torch.tensor([True, True])), ["30% sure, 100% right (1); 62% sure, 100% right"]),
+    ],
     "channels_first": [
         ((STORED, NOISE), ["100% of its numbers", "red 1.00, green 1.00, blue 1.00"]),
         ((STORED, NOISE.flip(0)), ["33% of its numbers are where they belong", "green 1.00"]),
@@ -99,6 +103,10 @@ CASES = {
             ([("a", DOWN.reshape(1, 4, 4, 3)), ("b", torch.ones(2, 2, 2, 3))],),
             ["“a”: 1 picture of 4 × 4 pixels: top to bottom. “b”: 2 pictures of 2 × 2 pixels: plain; plain."],
         ),
+    ],
+    "confusion": [
+        ((torch.tensor([[3, 1], [0, 8]]), ["cat", "dog"]), ["Right: cat 75%, dog 100%", "cat called dog 25%"]),
+        ((torch.tensor([[2, 0], [2, 2]]), ["cat", "dog"]), ["Right: cat 100%, dog 50%", "dog called cat 50%"]),
     ],
     "contributions": [
         (
@@ -118,6 +126,10 @@ CASES = {
     "distances_by_depth": [
         ((FLAT,), ["“each head”, layer by layer: 1 3.0 to 9.5, 2 5.0 to 5.0."]),
         ((FLAT, [("even", 7)], ("before", FLAT + 1)), ["“before”, layer by layer: 1 4.0 to 10.5", "7.0, “even”"]),
+    ],
+    "effects": [
+        (([("as it is", [0.4, 0.42]), ("x", [0.3, 0.3])], 0.41, 0.02), ["“as it is” 41.0%; “x” 30.0%, -11.0 points."]),
+        (([("y", [0.4]), ("z", [0.41])], 0.4, 0.02), ["up to 2.0 points", "“z” 41.0%, +1.0 points, within noise"]),
     ],
     "filters": [
         ((SIDES, 4, 3, "one"), ["“one”: 1 little picture of", "4 × 4", "1 side to side"]),
@@ -170,6 +182,13 @@ CASES = {
             ["“a”: 5 points", "“b”: 5 points, along (1.00, 0.00) 80% of the variance"],
         ),
     ],
+    "losses_of_runs": [
+        (
+            ([("A", [2.0] * 9, [(5, 1.5), (9, 1.75)])],),
+            ["“A” learned from: 2.00", "1.50 at first, lowest 1.50, 1.75 at"],
+        ),
+        (([("B", [1.0] * 9, [(9, 1.0)])],), ["1 run", "“B” learned from: 1.00 at first, 1.00 at the end"]),
+    ],
     "lost": [
         (([2, 48], [("a", [0.5, 0.0])]), ["“a” 50% with 2, 0% with 48"]),
         (([4, 8], [("a", [0.25, 0.001]), ("b", [1, 0.5])]), ["25% with 4, less than 1% with 8", "“b” 100% with 4"]),
@@ -195,6 +214,13 @@ CASES = {
     "number_origins": [
         ((TINY, TINY.reshape(3, 2, 2)), ["channel 0 holds R 0,0, G 0,0, B 0,0, R 0,1", "2 of 12 are where"]),
         ((TINY, TINY.permute(2, 0, 1)), ["channel 1 holds G 0,0, G 0,1, G 1,0, G 1,1", "12 of 12 are where"]),
+    ],
+    "over_time": [
+        (
+            ([("a", [0, 9, 10], [0.1, 0.5, 1])], "step", "rate"),
+            ["Rate against step", "“a” 0.1 at 0, 0.5 at 9, 1 at 10"],
+        ),
+        (([("b", [1], [0.25])], "seconds", "accuracy"), ["Accuracy against seconds: “b” 0.25 at 1."]),
     ],
     "parameter_shares": [
         (([("B", {"MLPs": 3, "head": 1})],), ["“B”, 4 in all: MLPs 75%, head 25%"]),

@@ -1,0 +1,176 @@
+"""The figures of lesson 08: a schedule, how runs go, what ingredients buy, and where a model is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from vit_course.plots.base import BLUE, GREY, LOOKS, ORANGE, Drawn, panels
+from vit_course.plots.words import counted, listed, one_line, percent
+
+
+def over_time(
+    lines: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    percentages: bool = False,
+    marks: bool = False,
+) -> Drawn:
+    """Curves over steps or seconds.
+
+    Args:
+        lines: up to four of (label, where, value there).
+        xlabel, ylabel: what they are.
+        percentages: the values are shares, 0 … 1.
+        marks: a point for each value.
+
+    Raises:
+        ValueError: more than four lines, or one without values.
+    """
+    if len(lines) > len(LOOKS) or not all(len(values) for _, _, values in lines):
+        raise ValueError(f"up to four lines with values can be told apart; got {[len(v) for _, _, v in lines]}.")
+    figure, axes = panels(1, 1, (6.4, 3.2))
+    axis, said, times = axes[0, 0], [], 100 if percentages else 1
+    for (label, where, values), (colour, marker, style) in zip(lines, LOOKS, strict=False):
+        shown = [times * value for value in values]
+        look = {"marker": marker, "markersize": 5} if marks else {}
+        axis.plot(where, shown, color=colour, linestyle=style, linewidth=2, label=label, **look)
+        middle, last = len(values) // 2, len(values) - 1
+        points = (f"{_number(values[i], percentages)} at {where[i]:.3g}" for i in sorted({0, middle, last}))
+        said.append(f"“{one_line(label)}” {', '.join(points)}")
+    axis.set(xlabel=xlabel, ylabel=ylabel + (", %" if percentages else ""))
+    axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+    axis.spines[["top", "right"]].set_visible(False)
+    if len(lines) > 1:
+        axis.legend(frameon=False, fontsize=11)
+    figure.tight_layout()
+    return Drawn(figure, f"{ylabel[:1].upper()}{ylabel[1:]} against {xlabel}: {'; '.join(said)}.")
+
+
+def _number(value: float, percentages: bool) -> str:
+    return f"{value:.1%}" if percentages else f"{value:.3g}"
+
+
+def losses_of_runs(runs: Sequence[tuple[str, Sequence[float], Sequence[tuple[int, float]]]], top: float = 3.0) -> Drawn:
+    """Two losses of each run, in a panel of its own: on what it learned from, and on other images. One scale for all.
+
+    Args:
+        runs: (title, training loss of every step, (step, loss on held-out images)).
+        top: where the axis of the loss ends; what is higher is cut off.
+    """
+    figure, axes = panels(1, len(runs), (max(3.2, min(10.0, 2.3 * len(runs))), 3), sharey=True)
+    said = []
+    for axis, (title, training, held_out) in zip(axes.flat, runs, strict=True):
+        window = max(1, len(training) // 40)
+        smooth = np.convolve(training, np.ones(window) / window, mode="valid")
+        axis.plot(np.arange(window, len(training) + 1), smooth, color=BLUE, linewidth=1.6, label="learned from")
+        steps, values = zip(*held_out, strict=True)
+        axis.plot(steps, values, "s--", color=ORANGE, markersize=3.5, linewidth=1.6, label="held out")
+        axis.set(xlabel="step", ylim=(0, top))
+        axis.set_title(title, fontsize=12)
+        axis.spines[["top", "right"]].set_visible(False)
+        first, last = np.mean(training[: max(1, len(training) // 20)]), smooth[-1]
+        said.append(
+            f"“{one_line(title)}” learned from: {first:.2f} at first, {last:.2f} at the end; held out: {values[0]:.2f} "
+            f"at first, lowest {min(values):.2f}, {values[-1]:.2f} at the end"
+        )
+    axes[0, 0].set_ylabel("loss")
+    axes[0, 0].legend(frameon=False, fontsize=9, loc="lower left")
+    figure.tight_layout(pad=0.5)
+    return Drawn(figure, f"Losses of {counted(len(runs), 'run')}. {'; '.join(said)}.")
+
+
+def effects(rows: Sequence[tuple[str, Sequence[float]]], base: float, noise: float) -> Drawn:
+    """What changes of a recipe did: a point for each run, a bar at their mean, and how far chance alone may reach.
+
+    Args:
+        rows: (label, accuracy of each run in 0 … 1), drawn from top to bottom.
+        base: mean accuracy of the recipe as it is.
+        noise: a difference of means up to this may be chance.
+    """
+    figure, axes = panels(1, 1, (7.5, 0.42 * len(rows) + 1))
+    axis, said = axes[0, 0], []
+    axis.axvspan(100 * (base - noise), 100 * (base + noise), color=GREY, alpha=0.25, linewidth=0)
+    axis.axvline(100 * base, color=GREY, linestyle="--", linewidth=1.2)
+    for line, (label, accuracies) in enumerate(rows):
+        mean = sum(accuracies) / len(accuracies)
+        beyond = abs(mean - base) > noise
+        colour = ORANGE if beyond else BLUE
+        axis.plot([100 * mean] * 2, [line - 0.3, line + 0.3], color=colour, linewidth=4, solid_capstyle="butt")
+        axis.plot([100 * one for one in accuracies], [line] * len(accuracies), "o", color=colour, markersize=5)
+        change = f", {100 * (mean - base):+.1f} points{'' if beyond else ', within noise'}" if line else ""
+        said.append(f"“{one_line(label)}” {mean:.1%}{change}")
+    axis.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=11)
+    axis.set(xlabel="accuracy on held-out images, %   (grey: chance alone may reach so far)")
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout(pad=0.5)
+    runs = len(rows[0][1])
+    about = f"Mean accuracy of {runs} runs each; differences up to {100 * noise:.1f} points may be chance"
+    return Drawn(figure, f"{about}. {'; '.join(said)}.")
+
+
+def confusion(counts: Int64[Tensor, "classes classes"], names: Sequence[str]) -> Drawn:
+    """How often images of one class are called another: rows are what they are, columns what they are called.
+
+    Args:
+        counts: (K, K).
+        names: of the K classes.
+    """
+    shares = counts.double() / counts.sum(dim=1, keepdim=True).clamp(min=1)
+    figure, axes = panels(1, 1, (6.4, 5.4))
+    axis = axes[0, 0]
+    axis.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*shares.shape):
+        share = shares[row, column].item()
+        if round(100 * share):
+            colour = "white" if share > 0.5 else "black"
+            axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=colour)
+    axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=10)
+    axis.set_yticks(range(len(names)), names, fontsize=10)
+    axis.set(xlabel="called", ylabel="is")
+    axis.set_title("of each class, %", fontsize=11)
+    figure.tight_layout(pad=0.5)
+    wrong = shares.clone().fill_diagonal_(0)
+    order = wrong.flatten().argsort(descending=True)[:4].tolist()
+    most = [f"{names[i // len(names)]} called {names[i % len(names)]} {wrong.flatten()[i]:.0%}" for i in order]
+    right = [f"{name} {share:.0%}" for name, share in zip(names, shares.diagonal().tolist(), strict=True)]
+    return Drawn(figure, f"Confusion matrix. Right: {', '.join(right)}. Most often wrong: {listed(most)}.")
+
+
+def calibration(sure: Float[Tensor, " images"], right: Tensor, bins: int = 10) -> Drawn:
+    """How often a model is right, against how sure it said it was.
+
+    Args:
+        sure: (N,), the probability of the class that was named, 0 … 1.
+        right: (N,), bool: whether it was the right one.
+        bins: equal parts of 0 … 1 that images are gathered in.
+    """
+    place = (sure * bins).long().clamp(max=bins - 1)
+    figure, axes = panels(2, 1, (5.6, 4.8), sharex=True, gridspec_kw={"height_ratios": (3, 1)})
+    above, below = axes[:, 0]
+    above.plot([0, 100], [0, 100], color=GREY, linestyle="--", linewidth=1.2)
+    said, across, up = [], [], []
+    counts = [int((place == one).sum()) for one in range(bins)]
+    for one, count in enumerate(counts):
+        if count:
+            across.append(100 * sure[place == one].mean().item())
+            up.append(100 * right[place == one].double().mean().item())
+            said.append(f"{across[-1]:.0f}% sure, {up[-1]:.0f}% right ({count})")
+    above.plot(across, up, "o-", color=BLUE, linewidth=2)
+    above.set(ylabel="right, %", xlim=(0, 100), ylim=(0, 100))
+    below.bar([100 * (one + 0.5) / bins for one in range(bins)], counts, 90 / bins, color=BLUE)
+    below.set(xlabel="sure, %", ylabel="images")
+    for axis in (above, below):
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout(pad=0.5)
+    mean, share = sure.mean().item(), right.double().mean().item()
+    return Drawn(
+        figure,
+        f"How often a model is right against how sure it is, in {bins} steps: {listed(said, '; ')}. On the whole "
+        f"{percent(mean)} sure, {percent(share)} right.",
+    )
