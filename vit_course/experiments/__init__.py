@@ -11,12 +11,15 @@ from vit_course.experiments.inside import (
     spearman,
 )
 from vit_course.experiments.positions import learn_where, share_explained
+from vit_course.experiments.training import ILLNESSES, SmallCNN, run_with
 from vit_course.experiments.whole import named_by_torchvision, prepared
 
 __all__ = [
+    "ILLNESSES",
     "Cost",
     "DeepReader",
     "PostNormBlock",
+    "SmallCNN",
     "accuracy_with_hidden",
     "accuracy_without_heads",
     "attention_cost",
@@ -27,6 +30,7 @@ __all__ = [
     "learn_where",
     "named_by_torchvision",
     "prepared",
+    "run_with",
     "share_explained",
     "spearman",
     "tokens_with_a_dot",

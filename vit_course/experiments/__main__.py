@@ -1,0 +1,46 @@
+"""The experiments whose results the lessons show, to be made again: python -m vit_course.experiments NAME."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from vit_course.data import ImageSet, load_images
+from vit_course.training import ingredients
+
+
+def halves(images: ImageSet, first: int) -> tuple[ImageSet, ImageSet]:
+    """The first images, and the others."""
+    return (
+        dataclasses.replace(images, images=images.images[:first], labels=images.labels[:first]),
+        dataclasses.replace(images, images=images.images[first:], labels=images.labels[first:]),
+    )
+
+
+def _ingredients(options: argparse.Namespace) -> None:
+    images = load_images("cifar10", limit=ingredients.LEARNED_FROM + ingredients.HELD_OUT)
+    if images.name != "cifar10":
+        raise ValueError("this experiment is about CIFAR-10, and these are other images: see above.")
+    images = ingredients.smaller(images, ingredients.SIZE)
+    ingredients.measure(*halves(images, ingredients.LEARNED_FROM), options.out or ingredients.TABLE)
+
+
+EXPERIMENTS = {"ingredients": _ingredients}
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m vit_course.experiments", description=__doc__)
+    parser.add_argument("name", choices=EXPERIMENTS)
+    parser.add_argument("--out", type=Path, help="the table to write, instead of the course's own")
+    options = parser.parse_args(argv)
+    try:
+        EXPERIMENTS[options.name](options)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
