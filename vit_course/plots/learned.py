@@ -55,14 +55,13 @@ def _number(value: float, percentages: bool) -> str:
     return f"{value:.1%}" if percentages else f"{value:.3g}"
 
 
-def losses_of_runs(runs: Sequence[tuple[str, Sequence[float], Sequence[tuple[int, float]]]], top: float = 3.0) -> Drawn:
+def losses_of_runs(runs: Sequence[tuple[str, Sequence[float], Sequence[tuple[int, float]]]]) -> Drawn:
     """Two losses of each run, in a panel of its own: on what it learned from, and on other images. One scale for all.
 
     Args:
         runs: (title, training loss of every step, (step, loss on held-out images)).
-        top: where the axis of the loss ends; what is higher is cut off.
     """
-    figure, axes = panels(1, len(runs), (max(3.2, min(10.0, 2.3 * len(runs))), 3), sharey=True)
+    figure, axes = panels(1, len(runs), (max(3.2, min(10.0, 2.3 * len(runs))), 3.6), sharey=True)
     said = []
     for axis, (title, training, held_out) in zip(axes.flat, runs, strict=True):
         window = max(1, len(training) // 40)
@@ -70,7 +69,8 @@ def losses_of_runs(runs: Sequence[tuple[str, Sequence[float], Sequence[tuple[int
         axis.plot(np.arange(window, len(training) + 1), smooth, color=BLUE, linewidth=1.6, label="learned from")
         steps, values = zip(*held_out, strict=True)
         axis.plot(steps, values, "s--", color=ORANGE, markersize=3.5, linewidth=1.6, label="held out")
-        axis.set(xlabel="step", ylim=(0, top))
+        axis.set(xlabel="step")
+        axis.grid(axis="y", color=GREY, alpha=0.25)
         axis.set_title(title, fontsize=12)
         axis.spines[["top", "right"]].set_visible(False)
         first, last = np.mean(training[: max(1, len(training) // 20)]), smooth[-1]
