@@ -13,6 +13,7 @@ from right_answers_05 import RIGHT_ANSWERS as LESSON_05
 from right_answers_06 import RIGHT_ANSWERS as LESSON_06
 from right_answers_07 import RIGHT_ANSWERS as LESSON_07
 from right_answers_08 import RIGHT_ANSWERS as LESSON_08
+from right_answers_09 import RIGHT_ANSWERS as LESSON_09
 from right_answers_10 import RIGHT_ANSWERS as LESSON_10
 from torch import nn
 
@@ -384,5 +385,6 @@ RIGHT_ANSWERS = {
     **LESSON_06,
     **LESSON_07,
     **LESSON_08,
+    **LESSON_09,
     **LESSON_10,
 }

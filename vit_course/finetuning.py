@@ -1,4 +1,4 @@
-"""A trained model on new images: other sizes, and (lesson 09) other classes.
+"""A trained model on new images: other classes, and other sizes (lesson 09).
 
 Source: Dosovitskiy et al. 2021, section 3.2, *Fine-tuning and higher resolution*.
 """
@@ -10,8 +10,48 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vit_course.embeddings import FixedPositions, LearnedPositions
-from vit_course.patches import height_and_width, num_patches
+from vit_course.patches import check_sizes, height_and_width, num_patches
 from vit_course.vit import ViT
+
+
+def replace_head(model: ViT, num_classes: int) -> ViT:
+    """Give a trained ViT new classes, in place: its head goes, and a D × K layer of zeros takes its place.
+
+    All scores are then 0, so that nothing random disturbs the first step; the head's own gradient is not 0. An
+    optimizer made before does not know the new layer.
+
+    Args:
+        model: a `ViT` that classifies.
+        num_classes: K, the new classes.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: `num_classes` is below 1.
+    """
+    check_sizes(num_classes=num_classes)
+    old = model.head.weight
+    model.head = nn.Linear(model.head.in_features, num_classes, device=old.device, dtype=old.dtype)
+    nn.init.zeros_(model.head.weight)
+    nn.init.zeros_(model.head.bias)
+    return model
+
+
+def freeze_backbone(model: ViT) -> ViT:
+    """Let the head alone learn, in place: what is trained then is a linear probe of the features.
+
+    Freezing is about gradients. Train or eval mode (dropout) is another matter, and stays as it was.
+
+    Args:
+        model: a `ViT` that classifies.
+
+    Returns:
+        The model, of which the head's parameters, and no others, require gradients.
+    """
+    model.requires_grad_(False)
+    model.head.requires_grad_(True)
+    return model
 
 
 def resize_positions(

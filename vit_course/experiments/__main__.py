@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from vit_course.data import ImageSet, load_images
+from vit_course.experiments import finetuning
 from vit_course.training import ingredients
 
 
@@ -25,7 +26,11 @@ def _ingredients(options: argparse.Namespace) -> None:
     ingredients.measure(*halves(images, ingredients.LEARNED_FROM), options.out or ingredients.TABLE)
 
 
-EXPERIMENTS = {"ingredients": _ingredients}
+def _finetuning(options: argparse.Namespace) -> None:
+    finetuning.measure(options.out or finetuning.TABLE)
+
+
+EXPERIMENTS = {"finetuning": _finetuning, "ingredients": _ingredients}
 
 
 def main(argv: list[str]) -> int:
@@ -36,7 +41,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         EXPERIMENTS[options.name](options)
-    except (ValueError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
