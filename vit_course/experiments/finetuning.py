@@ -196,7 +196,7 @@ def measure(out: Path) -> dict[str, Any]:
         write_whole(out, (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode())
         print(f"{start}, {share:.0%} of the labels, seed {seed}: {found['accuracy']:.1%}", flush=True)
 
-    known: dict[str, Tensor] = {}
+    kept: dict[str, Tensor] = {}
     tested = some_of(test, balanced(test.labels, TESTED))
     for start, share, seed in _rows():
         if (start, share, seed) in done:
@@ -204,13 +204,11 @@ def measure(out: Path) -> dict[str, Any]:
         chosen = balanced(images.labels, round(share * len(images)), seed)
         began = time.monotonic()
         if start == "probe":
-            if not known:
-                model = load_checkpoint(CHECKPOINT)
-                known |= {"train": features(model, images), "test": features(model, test)}
+            known, new = (_features(kept, one, which) for one, which in ((images, chosen), (test, None)))
             labels, classes = images.labels[chosen], len(images.classes)
-            decay = best_decay(known["train"][chosen], labels, classes)
-            head = linear_probe(known["train"][chosen], labels, classes, decay)
-            found = {"decay": decay, "accuracy": accuracy(head(known["test"]), test.labels), "tested": len(test)}
+            decay = best_decay(known, labels, classes)
+            head = linear_probe(known, labels, classes, decay)
+            found = {"decay": decay, "accuracy": accuracy(head(new), test.labels), "tested": len(test)}
         else:
             steps = STEPS if share < 1 else LONG_STEPS
             part = some_of(images, chosen)
@@ -220,9 +218,18 @@ def measure(out: Path) -> dict[str, Any]:
     return table
 
 
+def _features(kept: dict[str, Tensor], images: ImageSet, chosen: Tensor | None) -> Float[Tensor, "chosen dim"]:
+    """Features of some images, or of all. Each image is looked at once: what is known is kept, by split."""
+    model = load_checkpoint(CHECKPOINT)
+    chosen = torch.arange(len(images)) if chosen is None else chosen
+    known = kept.setdefault(images.split, torch.full((len(images), model.cls_token.shape[-1]), torch.nan))
+    missing = chosen[known[chosen, 0].isnan()]
+    if len(missing):
+        known[missing] = features(model, some_of(images, missing))
+    return known[chosen]
+
+
 def _rows() -> list[tuple[str, float, int]]:
-    """(start, share of the labels, seed), in the order in which they are measured."""
-    first = [(start, share, SEEDS[0]) for share in SHARES[:2] for start in RATES]
-    more = [(start, share, seed) for seed in SEEDS[1:] for share in SHARES[:2] for start in RATES]
-    probes = [("probe", share, seed) for share in SHARES for seed in SEEDS if share < 1 or seed == SEEDS[0]]
-    return first + probes + more + [(start, SHARES[2], SEEDS[0]) for start in reversed(RATES)]
+    """(start, share of the labels, seed), in the order in which they are measured: what takes longest comes last."""
+    few = [(start, share, seed) for seed in SEEDS for share in SHARES[:2] for start in (*RATES, "probe")]
+    return few + [(start, SHARES[2], SEEDS[0]) for start in ("probe", *RATES)]

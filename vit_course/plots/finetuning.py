@@ -96,7 +96,9 @@ def confusion(counts: Tensor, classes: Sequence[str], size: float = 0.55) -> Dra
     off = numbers - np.diag(np.diag(numbers))
     often = [divmod(int(place), len(names)) for place in np.argsort(-off, axis=None, kind="stable")[:3]]
     said = [
-        f"{names[row]} called {names[column]} {off[row, column]} times" for row, column in often if off[row, column]
+        f"{names[row]} called {names[column]} {counted(int(off[row, column]), 'time')}"
+        for row, column in often
+        if off[row, column]
     ]
     text = f"{len(names)} class{'es' * (len(names) > 1)} against what they were called"
     text += f": {right} of {total} right ({percent(right / total)})" if total else ": no images"
