@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from small_vit import compiled
 
 from vit_course import ViT
-from vit_course.finetuning import resize_model, resize_positions
+from vit_course.finetuning import freeze_backbone, replace_head, resize_model, resize_positions
 
 SIZES = {"patch_size": 4, "num_classes": 5, "dim": 16, "depth": 1, "heads": 2, "mlp_dim": 16}
 
@@ -121,3 +121,20 @@ def test_resizing_to_the_same_size_changes_nothing():
     before = model.positions.positions.detach().clone()
     resize_model(model, 8)
     assert torch.equal(model.positions.positions, before)
+
+
+def test_a_new_head_keeps_device_dtype_and_all_else():
+    model = ViT(image_size=8, **SIZES).double()
+    others = {name: value for name, value in model.named_parameters() if not name.startswith("head")}
+    assert replace_head(model, 3) is model
+    assert model.head.weight.dtype == torch.float64 and model.head.out_features == 3
+    assert not model(torch.randn(2, 3, 8, 8).double()).any()
+    assert all(value is others[name] for name, value in model.named_parameters() if not name.startswith("head"))
+    with pytest.raises(ValueError, match="num_classes is a whole number of 1 or more, got 0"):
+        replace_head(model, 0)
+
+
+def test_a_frozen_backbone_leaves_the_head():
+    model = freeze_backbone(ViT(image_size=8, **SIZES).eval())
+    assert [name for name, value in model.named_parameters() if value.requires_grad] == ["head.weight", "head.bias"]
+    assert not model.training

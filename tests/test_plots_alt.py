@@ -89,6 +89,13 @@ CASES = {
         (([("t", [("a", [1.0, 0.5, 0.25])])], "size"), ["Size against block. “t”: “a” 1 at 0, 0.5 at 1, 0.25 at 2"]),
         (([("", [("a", [1]), ("b", [2e-7])])], "size"), ["“a” 1 at 0", "“b” 2e-07 at 0"]),
     ],
+    "by_share": [
+        (
+            ([("a", {0.01: [0.2, 0.4], 1.0: [0.7]})], 0.1),
+            ["logarithmic", "“a” 30.0% at 1% (2 runs, 20.0 to 40.0), 70.0% at 100%.", "dashed, is 10%"],
+        ),
+        (([("a", {0.1: [0.5]}), ("b", {0.1: [0.125]})], 0.25, 500), ["“a” 50.0% at 10%; “b” 12.5% at 10%."]),
+    ],
     "calibration": [
         ((torch.tensor([0.9, 0.92]), torch.tensor([True, False])), ["91% sure, 50% right (2)", "whole 91% sure, 50%"]),
         ((torch.tensor([0.3, 0.62]), torch.tensor([True, True])), ["30% sure, 100% right (1); 62% sure, 100% right"]),
@@ -105,8 +112,11 @@ CASES = {
         ),
     ],
     "confusion": [
-        ((torch.tensor([[3, 1], [0, 8]]), ["cat", "dog"]), ["Right: cat 75%, dog 100%", "cat called dog 25%"]),
-        ((torch.tensor([[2, 0], [2, 2]]), ["cat", "dog"]), ["Right: cat 100%, dog 50%", "dog called cat 50%"]),
+        (
+            (torch.tensor([[3, 1], [0, 4]]), ["cat", "dog"]),
+            ["2 classes", "7 of 8 right (88%)", "cat called dog 1 time."],
+        ),
+        ((torch.tensor([[2]]), ["cat"]), ["1 class against", "2 of 2 right (100%). None wrong."]),
     ],
     "contributions": [
         (

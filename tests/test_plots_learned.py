@@ -41,10 +41,29 @@ def test_effects_draw_runs_means_and_noise():
     assert rows[0].get_color() != rows[2].get_color(), "what is beyond noise looks otherwise"
 
 
-def test_confusion_shows_shares_of_what_images_are():
-    axis = plots.confusion(torch.tensor([[3, 1], [0, 8]]), ["cat", "dog"]).figure.axes[0]
-    assert axis.images[0].get_array().tolist() == [[0.75, 0.25], [0, 1]]
-    assert sorted(text.get_text() for text in axis.texts) == ["100", "25", "75"]
+def test_a_row_for_each_class_and_a_column_for_each_answer():
+    counts = torch.tensor([[3, 2], [0, 4]])
+    axis = plots.confusion(counts, ["cat", "dog"]).figure.axes[0]
+    assert {(*text.get_position(), text.get_text()) for text in axis.texts} == {(0, 0, "3"), (1, 0, "2"), (1, 1, "4")}
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog"]
+    assert axis.get_xlabel() == "called" and axis.get_ylabel() == "is"
+    assert axis.images[0].get_array().tolist() == [[0.6, 0.4], [0, 1]]  # shares of a row
+
+
+def test_many_classes_with_long_names_fit_on_the_page():
+    names = [f"a rather long name, number {number}" for number in range(40)]
+    figure = plots.confusion(torch.eye(40, dtype=torch.int64), names).figure
+    assert max(figure.get_size_inches()) <= 10
+
+
+def test_a_class_without_images_is_no_division_by_zero():
+    assert "1 of 1 right" in plots.confusion(torch.tensor([[1, 0], [0, 0]]), ["cat", "dog"]).alt
+    assert "no images" in plots.confusion(torch.zeros(2, 2, dtype=torch.int64), ["cat", "dog"]).alt
+
+
+def test_counts_and_names_that_do_not_go_together():
+    with pytest.raises(ValueError, match="3 classes have"):
+        plots.confusion(torch.eye(2, dtype=torch.int64), ["a", "b", "c"])
 
 
 def test_calibration_gathers_by_how_sure():

@@ -151,6 +151,16 @@ def _learning(model: nn.Module) -> str:
     return ", ".join(said) or "nothing"
 
 
+def _overridden(model: nn.Module) -> str:
+    """Methods that were replaced on the model or on a part of it: what they say of themselves counts for nothing."""
+    return ", ".join(
+        f"{part}.{name}".lstrip(".")
+        for part, module in nn.Module.named_modules(model)
+        for name in vars(module)
+        if callable(getattr(type(module), name, None))
+    )
+
+
 def swap_head(candidate: Callable[[nn.Module, int], nn.Module], case: Case) -> Observations:
     """Observe `replace_head`: what it returns, the new head, what it computes and learns, and what else has changed."""
     printed = Printed()
@@ -161,6 +171,7 @@ def swap_head(candidate: Callable[[nn.Module, int], nn.Module], case: Case) -> O
         result = candidate(model, case.inputs["num_classes"])
         after = dict(model.named_parameters())
         seen: Observations = {"kind": _returned(result, model, printed), "names": _listed(model)}
+        seen["overridden"] = _overridden(model)
         seen["changed"] = "\n".join(
             name
             for name, (parameter, value) in before.items()
@@ -218,6 +229,7 @@ def freeze(candidate: Callable[[nn.Module], nn.Module], case: Case) -> Observati
         learned, training = _learning(model), model.training
         result = candidate(model)
         seen: Observations = {"kind": _returned(result, model, printed), "what learns": _learning(model)}
+        seen["overridden"] = _overridden(model)
         if learned == seen["what learns"] != "all of head" and model.training != training:
             seen["what learns"] += ", only the mode has changed"
         after = dict(model.named_parameters())

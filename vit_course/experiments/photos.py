@@ -13,6 +13,7 @@ from vit_course.experiments.finetuning import learn_from
 from vit_course.images import to_floats
 from vit_course.plots import confusion, named
 from vit_course.plots.base import Drawn
+from vit_course.plots.words import counted
 from vit_course.profiles import profile
 from vit_course.training.reporting import Report
 from vit_course.vit import ViT
@@ -90,7 +91,7 @@ class PhotoReport:
         low, high = wilson(self.right, len(self.test))
         commonest = self.test.labels.bincount().max().item() / len(self.test)
         return (
-            f"{self.right} of {len(self.test)} test images right: {self.accuracy:.0%}. With so few, the accuracy may "
+            f"{self.right} of {counted(len(self.test), 'test image')} right: {self.accuracy:.0%}. With so few, the accuracy may "
             f"lie anywhere from {low:.0%} to {high:.0%} (95% interval by Wilson).\n"
             f"Who always names the commonest class is right {commonest:.0%} of the time."
         )

@@ -1,14 +1,13 @@
-"""The figures of lesson 09: accuracy against the share of the labels, and what was taken for what."""
+"""The figure of lesson 09: accuracy against the share of the labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
 
-from vit_course.plots.base import GREY, LOOKS, Drawn, cell_size, panels, text_size
-from vit_course.plots.words import counted, listed, one_line, percent
+from vit_course.plots.base import GREY, LOOKS, Drawn, panels
+from vit_course.plots.words import counted, listed, one_line
 
 
 def by_share(rows: Sequence[tuple[str, Mapping[float, Sequence[float]]]], chance: float, images: int = 0) -> Drawn:
@@ -59,47 +58,3 @@ def by_share(rows: Sequence[tuple[str, Mapping[float, Sequence[float]]]], chance
 
 def _span(values: Sequence[float]) -> str:
     return f"{100 * min(values):.1f} to {100 * max(values):.1f}"
-
-
-def confusion(counts: Tensor, classes: Sequence[str], size: float = 0.55) -> Drawn:
-    """What was taken for what: a row for each class, a column for each answer; the diagonal is right.
-
-    Args:
-        counts: (K, K) whole numbers, [class, answer].
-        classes: their K names.
-        size: of a cell, in inches, where that suits their number.
-
-    Raises:
-        ValueError: counts and names do not go together.
-    """
-    if tuple(counts.shape) != (len(classes),) * 2 or not classes:
-        raise ValueError(f"{len(classes)} classes have ({len(classes)}, {len(classes)}) counts, got {counts.shape}.")
-    letters = 0.09 * max(len(one_line(name)) for name in classes)
-    beside = min(2.5, 0.3 + letters)
-    side = cell_size(size, len(classes), len(classes) + 2, beside=beside)
-    figure, axes = panels(1, 1, (max(3.2, side * len(classes) + beside), max(2.4, side * len(classes) + beside)))
-    axis, numbers = axes[0, 0], counts.numpy()
-    shares = numbers / np.maximum(1, numbers.sum(axis=1, keepdims=True))
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    points = text_size([str(numbers.max())], side, 11)
-    for row, column in np.ndindex(*numbers.shape):
-        if numbers[row, column]:
-            colour = "white" if shares[row, column] > 0.55 else "black"
-            axis.text(column, row, str(numbers[row, column]), ha="center", va="center", fontsize=points, color=colour)
-    names = [one_line(name) for name in classes]
-    axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=10)
-    axis.set_yticks(range(len(names)), names, fontsize=10)
-    axis.set(xlabel="called", ylabel="is")
-    axis.tick_params(length=0)
-    figure.tight_layout(pad=0.5)
-    right, total = int(np.trace(numbers)), int(numbers.sum())
-    off = numbers - np.diag(np.diag(numbers))
-    often = [divmod(int(place), len(names)) for place in np.argsort(-off, axis=None, kind="stable")[:3]]
-    said = [
-        f"{names[row]} called {names[column]} {counted(int(off[row, column]), 'time')}"
-        for row, column in often
-        if off[row, column]
-    ]
-    text = f"{len(names)} class{'es' * (len(names) > 1)} against what they were called"
-    text += f": {right} of {total} right ({percent(right / total)})" if total else ": no images"
-    return Drawn(figure, f"{text}. {'Most often wrong: ' + listed(said) if said else 'None wrong'}.")

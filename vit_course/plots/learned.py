@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREY, LOOKS, ORANGE, Drawn, panels
+from vit_course.plots.base import BLUE, GREY, LOOKS, ORANGE, Drawn, cell_size, panels, text_size
 from vit_course.plots.words import counted, listed, one_line, percent
 
 
@@ -114,32 +114,48 @@ def effects(rows: Sequence[tuple[str, Sequence[float]]], base: float, noise: flo
     return Drawn(figure, f"{about}. {'; '.join(said)}.")
 
 
-def confusion(counts: Int64[Tensor, "classes classes"], names: Sequence[str]) -> Drawn:
-    """How often images of one class are called another: rows are what they are, columns what they are called.
+def confusion(counts: Tensor, classes: Sequence[str], size: float = 0.55) -> Drawn:
+    """What was taken for what: a row for each class, a column for each answer; the diagonal is right.
 
     Args:
-        counts: (K, K).
-        names: of the K classes.
+        counts: (K, K) whole numbers, [class, answer].
+        classes: their K names.
+        size: of a cell, in inches, where that suits their number.
+
+    Raises:
+        ValueError: counts and names do not go together.
     """
-    shares = counts.double() / counts.sum(dim=1, keepdim=True).clamp(min=1)
-    figure, axes = panels(1, 1, (6.4, 5.4))
-    axis = axes[0, 0]
-    axis.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(*shares.shape):
-        share = shares[row, column].item()
-        if round(100 * share):
-            colour = "white" if share > 0.5 else "black"
-            axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=colour)
+    if tuple(counts.shape) != (len(classes),) * 2 or not classes:
+        raise ValueError(f"{len(classes)} classes have ({len(classes)}, {len(classes)}) counts, got {counts.shape}.")
+    letters = 0.09 * max(len(one_line(name)) for name in classes)
+    beside = min(2.5, 0.3 + letters)
+    side = cell_size(size, len(classes), len(classes) + 2, beside=beside)
+    figure, axes = panels(1, 1, (max(3.2, side * len(classes) + beside), max(2.4, side * len(classes) + beside)))
+    axis, numbers = axes[0, 0], counts.numpy()
+    shares = numbers / np.maximum(1, numbers.sum(axis=1, keepdims=True))
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    points = text_size([str(numbers.max())], side, 11)
+    for row, column in np.ndindex(*numbers.shape):
+        if numbers[row, column]:
+            colour = "white" if shares[row, column] > 0.55 else "black"
+            axis.text(column, row, str(numbers[row, column]), ha="center", va="center", fontsize=points, color=colour)
+    names = [one_line(name) for name in classes]
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=10)
     axis.set_yticks(range(len(names)), names, fontsize=10)
     axis.set(xlabel="called", ylabel="is")
-    axis.set_title("of each class, %", fontsize=11)
+    axis.tick_params(length=0)
     figure.tight_layout(pad=0.5)
-    wrong = shares.clone().fill_diagonal_(0)
-    order = wrong.flatten().argsort(descending=True)[:4].tolist()
-    most = [f"{names[i // len(names)]} called {names[i % len(names)]} {wrong.flatten()[i]:.0%}" for i in order]
-    right = [f"{name} {share:.0%}" for name, share in zip(names, shares.diagonal().tolist(), strict=True)]
-    return Drawn(figure, f"Confusion matrix. Right: {', '.join(right)}. Most often wrong: {listed(most)}.")
+    right, total = int(np.trace(numbers)), int(numbers.sum())
+    off = numbers - np.diag(np.diag(numbers))
+    often = [divmod(int(place), len(names)) for place in np.argsort(-off, axis=None, kind="stable")[:3]]
+    said = [
+        f"{names[row]} called {names[column]} {counted(int(off[row, column]), 'time')}"
+        for row, column in often
+        if off[row, column]
+    ]
+    text = f"{len(names)} class{'es' * (len(names) > 1)} against what they were called"
+    text += f": {right} of {total} right ({percent(right / total)})" if total else ": no images"
+    return Drawn(figure, f"{text}. {'Most often wrong: ' + listed(said) if said else 'None wrong'}.")
 
 
 def calibration(sure: Float[Tensor, " images"], right: Tensor, bins: int = 10) -> Drawn:
