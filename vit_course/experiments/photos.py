@@ -91,8 +91,8 @@ class PhotoReport:
         low, high = wilson(self.right, len(self.test))
         commonest = self.test.labels.bincount().max().item() / len(self.test)
         return (
-            f"{self.right} of {counted(len(self.test), 'test image')} right: {self.accuracy:.0%}. With so few, the accuracy may "
-            f"lie anywhere from {low:.0%} to {high:.0%} (95% interval by Wilson).\n"
+            f"{self.right} of {counted(len(self.test), 'test image')} right: {self.accuracy:.0%}. With so few, the "
+            f"accuracy may lie anywhere from {low:.0%} to {high:.0%} (95% interval by Wilson).\n"
             f"Who always names the commonest class is right {commonest:.0%} of the time."
         )
 
