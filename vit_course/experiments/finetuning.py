@@ -26,8 +26,8 @@ from vit_course.vit import ViT
 TABLE = Path(__file__).with_suffix(".json")
 CHECKPOINT = "tiny-imagenet"
 Start = Literal["scratch", "fine-tuned"]
-# A fresh model takes the recipes' own optimizer and rate. For a trained one it is SGD with momentum and without decay, as
-# in the paper's appendix B.1.1: after 80 steps with 5,000 images, 60% of 500 held-out training images were right; with
+# A fresh model takes the recipes' own optimizer and rate. A trained one takes SGD with momentum, as in the paper's
+# appendix B.1.1, without decay: after 80 steps with 5,000 images, 60% of 500 held-out training images were right; with
 # AdamW it was 55% with a rate of 3e-4, and 51% with 1e-3.
 STARTS = {
     "scratch": {"optimizer": "adamw", "lr": 1e-3},
