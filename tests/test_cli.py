@@ -24,7 +24,7 @@ finally:
     assert not {"torch", "matplotlib", "nbformat"} & set(sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("doctor", "work", "update", "lab", "progress", "course", "nbgrader-source", "train"):
+    for command in ("doctor", "work", "update", "lab", "progress", "course", "nbgrader-source", "publish", "train"):
         assert command in result.stdout
 
 

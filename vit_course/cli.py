@@ -62,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gradescope_.add_argument("out", type=Path, metavar="OUT.zip")
     gradescope_.add_argument("--lesson", required=True, metavar="NN", help="01, say")
     gradescope_.add_argument("--settings", type=Path, metavar="FILE", help="points, as TOML")
+    publish_ = command(
+        "publish", publish, "Write Colab badges and set-up cells that install from a repository on GitHub."
+    )
+    publish_.add_argument("--repo", metavar="OWNER/NAME", help="the repository: yours, in a fork")
+    publish_.add_argument("--ref", default="main", metavar="TAG", help="a branch or tag of it (default: main)")
+    publish_.add_argument("--undo", action="store_true", help="take badges and set-up cells back")
     nbgrader_ = command("nbgrader-source", nbgrader_source, "Lay the lessons out as nbgrader wants them.")
     nbgrader_.add_argument("directory", type=Path, metavar="DIR")
 
@@ -100,6 +106,24 @@ def nbgrader_source(options: argparse.Namespace) -> int:
     except OSError as error:
         return _failed(str(error))
     print(f"{len(written)} lessons in {options.directory / 'source'}.")
+    return 0
+
+
+def publish(options: argparse.Namespace) -> int:
+    if bool(options.repo) == options.undo:
+        return _failed("Give --repo OWNER/NAME, or --undo.")
+    from vit_course.authoring import publish as publishing
+
+    try:
+        changed = publishing.undo(ROOT) if options.undo else publishing.publish(ROOT, options.repo, options.ref)
+    except (publishing.RefusedError, OSError) as error:
+        return _failed(str(error))
+    print("\n".join(changed) or "Nothing to do: all is as asked for.")
+    if changed:
+        print('\nLook with `git diff`, then: git commit -am "Say where the course is published" && git push')
+        print(
+            "A tag must hold this commit, or Colab opens the notebooks as they were: git tag -f TAG before you push it."
+        )
     return 0
 
 

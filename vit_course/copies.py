@@ -19,6 +19,7 @@ from vit_course import paths
 
 Notebook = dict[str, Any]
 _STAMP = ("vit_course", "version")  # where in the metadata
+SETUP_ID, BADGE_ID = "setup", "colab"  # the two cells that say where the course comes from: no part of the lesson
 
 
 class Updated(NamedTuple):
@@ -62,8 +63,9 @@ def copy_missing(source: Path, target: Path) -> list[str]:
 
 
 def version(notebook: Notebook) -> str:
-    """What a notebook says, as a short number: another one as soon as a cell changes."""
-    cells = [(cell.get("id"), cell["cell_type"], source_of(cell)) for cell in notebook["cells"]]
+    """What a notebook says, as a short number: another one as soon as a cell of the lesson changes."""
+    lesson = [cell for cell in notebook["cells"] if cell.get("id") not in (SETUP_ID, BADGE_ID)]
+    cells = [(cell.get("id"), cell["cell_type"], source_of(cell)) for cell in lesson]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:12]
 
 

@@ -12,22 +12,25 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearOutput, ClearSolutions
 from traitlets.config import Config
 
-from vit_course.authoring.published import SETUP_ID, SETUP_METADATA, bring_in_step
-from vit_course.copies import stamp
+from vit_course.authoring import published
+from vit_course.authoring.published import SETUP_METADATA, bring_in_step
+from vit_course.copies import SETUP_ID, stamp
 
 STUB = "raise NotImplementedError  # your code here, in place of this line"
 # nbgrader's note of who owns a cell is kept, so that instructors can hand out either folder.
 KEPT_METADATA = {"nbgrader", "tags"}
 
 
-def learners_notebook(solution: NotebookNode, name: str) -> NotebookNode:
-    """The notebook a learner gets.
+def learners_notebook(
+    solution: NotebookNode, name: str, repository: str = published.REPOSITORY, ref: str = published.REF
+) -> NotebookNode:
+    """The notebook a learner gets, published at this place ("" for none).
 
     Raises:
         RuntimeError: a solution region is not closed, or stands in a cell that is no solution cell (from nbgrader).
     """
     notebook = copy.deepcopy(solution)
-    bring_in_step(notebook, name)
+    bring_in_step(notebook, name, repository, ref)
     config = Config()
     config.ClearSolutions.code_stub = {"python": STUB}
     resources: dict = {}
@@ -78,7 +81,9 @@ def save(notebook: NotebookNode, path: Path) -> bool:
     return True
 
 
-def generate(solutions: Path, notebooks: Path) -> list[str]:
+def generate(
+    solutions: Path, notebooks: Path, repository: str = published.REPOSITORY, ref: str = published.REF
+) -> list[str]:
     """Bring the solutions' generated cells in step and write every learner's notebook.
 
     Returns:
@@ -88,8 +93,9 @@ def generate(solutions: Path, notebooks: Path) -> list[str]:
     wanted = sorted(solutions.glob("*.ipynb"))
     for path in wanted:
         solution = nbformat.read(path, as_version=4)
-        made = learners_notebook(solution, path.name)  # before anything is written: an error must leave all as it was
-        bring_in_step(solution, path.name)
+        # Before anything is written: an error must leave all as it was.
+        made = learners_notebook(solution, path.name, repository, ref)
+        bring_in_step(solution, path.name, repository, ref)
         if save(solution, path):
             changed.append(f"{path.parent.name}/{path.name}: set-up cell brought in step")
         if save(made, notebooks / path.name):

@@ -17,10 +17,11 @@ from nbformat import NotebookNode
 
 from vit_course import plots
 from vit_course.authoring.generate import as_text, learners_notebook
-from vit_course.authoring.published import SETUP_ID, SETUP_METADATA, setup_source
+from vit_course.authoring.published import SETUP_METADATA, setup_source
 from vit_course.authoring.running import WIDGET_STATE, WIDGET_VIEW
 from vit_course.checks import exercises
 from vit_course.checks.catalogue import LESSONS
+from vit_course.copies import SETUP_ID
 
 LARGEST = 1_500_000  # bytes of an executed notebook
 FEWEST_WORDS, MOST_WORDS = 1500, 3500

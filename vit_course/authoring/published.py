@@ -1,7 +1,7 @@
 """Where the course is published, and what follows from it: the set-up cell, the Colab badges.
 
-Publishing is a command of its own, still to come. It fills in `REPOSITORY`; until then there are no badges, and on
-Colab the set-up cell says so instead of trying to install from nowhere.
+`vit-course publish` writes the next two lines. Until then there are no badges, and on Colab the set-up cell says so
+instead of trying to install from nowhere.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-REPOSITORY = ""  # "owner/name" on GitHub
-REF = "main"
+from vit_course.copies import BADGE_ID, SETUP_ID
 
-SETUP_ID, BADGE_ID = "setup", "colab"
+REPOSITORY = ""  # "owner/name" on GitHub
+REF = "main"  # the branch or tag that Colab installs
+
 # The set-up is no part of the lesson, so its code is folded: on Colab, which shows the title, and in JupyterLab.
 SETUP_METADATA = {"cellView": "form", "jupyter": {"source_hidden": True}}
 
