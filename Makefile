@@ -19,7 +19,7 @@ SETUP = @command -v "$(or $(PYTHON),python3)" >/dev/null || { \
 OLD := build/old-torch
 OLD_TORCH := "torch==2.4.*" "torchvision==0.19.*"
 
-.PHONY: lab test test-all test-old-torch setup course solutions notebooks lint help
+.PHONY: lab test test-all test-old-torch setup book course solutions notebooks lint help
 .DEFAULT_GOAL := help
 
 help:
@@ -28,7 +28,8 @@ help:
 	@echo "make test-all   those that are slow by nature as well, then again with the oldest PyTorch"
 	@echo "make setup      only install"
 	@echo "make solutions  run every solution notebook and save it with its figures, then make notebooks"
-	@echo "make course     run every solution notebook and write build/course/index.html"
+	@echo "make book       write the solutions as one site, build/book/index.html"
+	@echo "make course     run every solution notebook first, and write build/course/index.html"
 	@echo "make notebooks  write notebooks/ from solutions/"
 	@echo "make lint       check the code's style, the spelling and the notebooks"
 
@@ -58,6 +59,10 @@ solutions:
 	$(SETUP) --extra dev --quiet
 	$(RUN) -m vit_course.authoring execute
 	$(RUN) -m vit_course.authoring notebooks
+
+book:
+	$(SETUP) --extra dev --quiet
+	@$(RUN) -m vit_course.cli book
 
 course:
 	$(SETUP) --extra dev --quiet

@@ -15,7 +15,6 @@ from vit_course.authoring import NOTEBOOKS, ROOT, SOLUTIONS, lint
 from vit_course.authoring import __main__ as command
 from vit_course.authoring.generate import STUB, as_text, generate, learners_notebook, save, tidy
 from vit_course.authoring.nbgrader_layout import nbgrader_source
-from vit_course.authoring.pages import page
 from vit_course.authoring.published import BADGE_ID, SETUP_METADATA, badge, bring_in_step, setup_source
 from vit_course.authoring.running import WIDGET_VIEW, clean, execute, kernel_environment, run
 from vit_course.checks import catalogue, exercises
@@ -252,25 +251,6 @@ def test_what_is_wiped_away_leaves_nothing():
     notebook = small("train()")
     notebook.cells[0].outputs = [new_output("stream", name="stderr", text=text) for text in ("\r 50%", "\r")]
     assert clean(notebook).cells[0].outputs == []
-
-
-# -- pages
-
-
-def test_a_page_keeps_alt_texts_and_leads_to_its_neighbours(tmp_path):
-    notebook = solution()
-    notebook.cells[0].source += "\n[on](02_c.ipynb#here) [out](https://example.org/02_c.ipynb)"
-    notebook.cells[-1].outputs = [figure(alt='a "line" & more')]
-    made = page(notebook, "01_b", "Title", ["00_a", "01_b", "02_c"], tmp_path)
-    assert 'alt="a &#34;line&#34; &amp; more"' in made or "alt='a \"line\" &amp; more'" in made
-    assert "No description" not in made
-    assert f"data:image/png;base64,{PIXEL}" in made
-    assert made.count('<a href="00_a.html">← 00 a</a> · <a href="index.html">all lessons</a>') == 2
-    assert made.count('<a href="02_c.html">02 c →</a>') == 2
-    assert 'href="02_c.html#here"' in made and 'href="https://example.org/02_c.ipynb"' in made
-    first, last = (page(notebook, name, "Title", ["00_a", "01_b"], tmp_path) for name in ("00_a", "01_b"))
-    assert "←" not in first and "→" in first
-    assert "←" in last and "→" not in last
 
 
 # -- commands

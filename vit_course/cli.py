@@ -38,8 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command("lab", lab, "Copy missing notebooks to work/ and open JupyterLab, which gets any further arguments.")
     progress_ = command("progress", progress, "Show how far you have come.")
     progress_.add_argument("--export", metavar="FILE", help="write it to a file as JSON as well")
-    course_ = command("course", course, "Run every solution notebook and write it as HTML.")
-    course_.add_argument("--out", type=Path, default=ROOT / "build" / "course", help="where to (default: build/course)")
+    for name, run, text in (
+        ("course", course, "Run every solution notebook and write what comes out as one site."),
+        ("book", book, "Write the solution notebooks, as they are, as one site."),
+    ):
+        made = command(name, run, text)
+        made.add_argument("--out", type=Path, default=ROOT / "build" / name, help=f"where to (default: build/{name})")
     train_ = command("train", train, "Train a ViT from a recipe; started again, it goes on where it stopped.")
     train_.add_argument("recipe", nargs="?", help="what to do; --list shows them all")
     train_.add_argument("--list", action="store_true", help="show the recipes and end")
@@ -153,6 +157,12 @@ def course(options: argparse.Namespace) -> int:
     from vit_course.authoring.course import build_course
 
     return build_course(ROOT / "solutions", options.out)
+
+
+def book(options: argparse.Namespace) -> int:
+    from vit_course.authoring.course import write_book
+
+    return write_book(ROOT / "solutions", options.out)
 
 
 def places() -> tuple[Path, Path]:

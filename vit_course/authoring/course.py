@@ -1,7 +1,5 @@
-"""`vit-course course`: run every solution notebook from beginning to end and write pages to read in a browser."""
+"""`vit-course course` and `book`: the solutions as pages to read in a browser, run before or as they are."""
 
-import html
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from vit_course.authoring import running
-from vit_course.authoring.pages import page
+from vit_course.authoring.book import build_book, title
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,18 @@ class Run:
     problem: str = ""
 
 
+def write_book(solutions: Path, out: Path) -> int:
+    """Write the solution notebooks as they are, with the outputs that they hold, as one site.
+
+    Returns:
+        The exit status: 0, or 1 if there is something to mend in them.
+    """
+    notebooks = {path.name: nbformat.read(path, as_version=4) for path in sorted(solutions.glob("*.ipynb"))}
+    return _write(notebooks, solutions, out, "")
+
+
 def build_course(solutions: Path, out: Path) -> int:
-    """Run the notebooks in `solutions` and write one page each and an index to `out`; the notebooks stay as they are.
+    """Run the notebooks in `solutions` and write what comes out as one site; the notebooks stay as they are.
 
     Checks are strict and each notebook runs in an empty folder of its own. A notebook that fails is written up to where
     it stopped, and the others still run. Your own progress is not touched; images already downloaded are used.
@@ -39,79 +47,44 @@ def build_course(solutions: Path, out: Path) -> int:
     Returns:
         The exit status: 0 if all ran to their end, else 1.
     """
-    notebooks = sorted(solutions.glob("*.ipynb"))
+    notebooks = {path.name: nbformat.read(path, as_version=4) for path in sorted(solutions.glob("*.ipynb"))}
+    runs = []
+    with running.kernel_environment(strict=True):
+        for number, (name, notebook) in enumerate(notebooks.items(), 1):
+            print(f"[{number}/{len(notebooks)}] {Path(name).stem} … ", end="", flush=True)
+            start = time.perf_counter()
+            problem = running.run(notebook)
+            run = Run(Path(name).stem, title(notebook) or name, time.perf_counter() - start, problem)
+            print(f"FAILED after {run.seconds:.1f} s\n      {run.problem}" if run.problem else f"{run.seconds:.1f} s")
+            running.clean(notebook)
+            runs.append(run)
+    if runs:
+        print(f"\n{table(runs)}\n")
+    status = _write(notebooks, solutions, out, times(runs))
+    return 1 if status or any(run.problem for run in runs) else 0
+
+
+def _write(notebooks: dict[str, NotebookNode], solutions: Path, out: Path, times: str) -> int:
     if not notebooks:
         print(f"There are no notebooks in {solutions}.")
         return 1
-    out.mkdir(parents=True, exist_ok=True)
-    names = [path.stem for path in notebooks]
-    runs = []
-    with running.kernel_environment(strict=True):
-        for number, path in enumerate(notebooks, 1):
-            print(f"[{number}/{len(notebooks)}] {path.stem} … ", end="", flush=True)
-            run, page = run_notebook(path, names)
-            print(f"FAILED after {run.seconds:.1f} s\n      {run.problem}" if run.problem else f"{run.seconds:.1f} s")
-            _write(out / f"{path.stem}.html", page)
-            runs.append(run)
-    _write(out / "index.html", index_page(runs))
-    print(f"\n{table(runs)}\n\nTo read: {out / 'index.html'}")
-    return 1 if any(run.problem for run in runs) else 0
+    try:
+        build_book(notebooks, out, times, root=solutions.parent)
+    except RuntimeError as error:
+        print(error)
+        return 1
+    print(f"To read: {out / 'index.html'}")
+    return 0
 
 
-def run_notebook(path: Path, names: list[str]) -> tuple[Run, str]:
-    """Run one notebook.
-
-    Args:
-        path: the notebook; it is only read.
-        names: of all notebooks of the course: links among them become links among the pages.
-
-    Returns:
-        How it went, and its page.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    start = time.perf_counter()
-    problem = running.run(notebook)
-    run = Run(path.stem, title(notebook) or path.stem, time.perf_counter() - start, problem)
-    return run, page(notebook, path.stem, run.title, names, path.parent)
-
-
-def title(notebook: NotebookNode) -> str:
-    """The first heading of the notebook's text, or ""."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (found := re.search(r"^#+ +(.+?) *#*$", cell.source, re.MULTILINE)):
-            return found[1].replace("`", "").replace("*", "")
-    return ""
-
-
-def index_page(runs: list[Run]) -> str:
-    rows = "\n".join(
-        f'<tr><td><a href="{run.name}.html">{html.escape(run.title)}</a></td>'
-        f'<td class="time">{_clock(run.seconds)}</td>'
-        f"<td>{html.escape('stopped: ' + run.problem if run.problem else 'ran to its end')}</td></tr>"
-        for run in runs
-    )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>A Vision Transformer from scratch</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 1.05rem/1.6 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem }}
-td, th {{ text-align: left; padding: .3rem 1.5rem .3rem 0; vertical-align: top }}
-.time {{ text-align: right; white-space: nowrap }}
-</style>
-</head>
-<body>
-<h1>A Vision Transformer from scratch</h1>
-<p>The lessons with their solutions, run from beginning to end on {time.strftime("%Y-%m-%d")}.</p>
-<table>
-<tr><th>Lesson</th><th class="time">Time</th><th>Run</th></tr>
-{rows}
-</table>
-</body>
-</html>
-"""
+def times(runs: list[Run]) -> str:
+    """Markdown: how the notebooks ran, for a page."""
+    rows = []
+    for run in runs:
+        how = "stopped: `" + run.problem.replace("`", "'").replace("|", "/") + "`" if run.problem else "ran to its end"
+        rows.append(f"| [{run.title}]({run.name}.ipynb) | {_clock(run.seconds)} | {how} |")
+    head = f"## How they ran\n\nFrom beginning to end, on {time.strftime('%Y-%m-%d')}.\n\n| lesson | time | run |"
+    return "\n".join([head, "| --- | ---: | --- |", *rows])
 
 
 def table(runs: list[Run]) -> str:
@@ -123,9 +96,3 @@ def table(runs: list[Run]) -> str:
 
 def _clock(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60} s"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
