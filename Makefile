@@ -1,7 +1,7 @@
 # `make lab` opens the course, `make test` tests it. Each target does its own set-up, which is at once when nothing changed.
 #
 #   PYTHON=python3.12 make lab       use this Python
-#   make setup TORCH_BACKEND=cpu     PyTorch without CUDA: a smaller download (Linux)
+#   make setup TORCH_BACKEND=cpu     PyTorch without CUDA (Linux; default: with CUDA)
 #   make lab LAB="--no-browser"      more arguments for JupyterLab
 #   make test TEST="tests/test_cli.py -x"   more arguments for pytest
 

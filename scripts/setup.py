@@ -6,6 +6,7 @@ It uses the standard library only, since it runs before anything is installed. W
 
 - makes `.venv` with the Python that runs it, or a newer one from the PATH where that one is too old;
 - installs with uv, which pip puts into `.venv`, and with pip alone where uv does not manage;
+- takes PyTorch without CUDA on a Linux without an NVIDIA GPU, where PyTorch's own package index answers;
 - notes in `.venv` what was installed, so that the next run has nothing to do, and that an installation has begun,
   so that the next run starts afresh where this one was interrupted.
 """
@@ -58,6 +59,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Free space a first set-up needs, in GB: on Linux the package index serves torch with its CUDA libraries.
 NEEDED_GB = 8.0 if platform.system() == "Linux" else 3.0
 NEEDED_GB_CPU = 3.0
+DEFAULT = "default"  # the name under which PyTorch as the package index has it can be asked for
+PATIENCE = 10  # seconds for PyTorch's own index to say what it has
 
 
 def fail(message: str) -> NoReturn:
@@ -109,11 +112,13 @@ class Venv:
             fail(f"`{base} -m venv {self.folder}` failed; its message is above.{disk_advice(self.root)}")
 
 
+# uv trusts the certificates of the system, as browsers do: networks of companies and schools often add their own.
+ENVIRONMENT = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}  # the new name and the old one
+
+
 def run(command: list[str], cwd: Path) -> int:
     """Run a command with its output on the screen. Returns its exit status."""
-    # uv trusts the certificates of the system, as browsers do: networks of companies and schools often add their own.
-    certificates = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}  # the new name and the old one
-    environment = {**certificates, **os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_USER": "0"}
+    environment = {**ENVIRONMENT, **os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_USER": "0"}
     sys.stdout.flush()
     return subprocess.call(command, cwd=cwd, env=environment)
 
@@ -132,7 +137,7 @@ def free_gb(folder: Path) -> float:
     return shutil.disk_usage(folder).free / 1e9
 
 
-def needed_gb(torch_backend: str) -> float:
+def needed_gb(torch_backend: str | None) -> float:
     return min(NEEDED_GB, NEEDED_GB_CPU) if torch_backend == "cpu" else NEEDED_GB
 
 
@@ -144,15 +149,48 @@ def disk_advice(root: Path, needed: float = NEEDED_GB) -> str:
     return f"\nThe disk is nearly full: {free:.1f} GB are free in {root}; a first set-up needs about {needed:.0f} GB."
 
 
-def check_room(root: Path, torch_backend: str) -> None:
+def check_room(root: Path, torch_backend: str | None) -> None:
     """Before anything is downloaded, end with a sentence where the disk cannot hold it."""
     needed, free = needed_gb(torch_backend), free_gb(root)
     if free < needed:
-        light = f"\nOn a machine without a GPU, `make setup TORCH_BACKEND=cpu` needs about {NEEDED_GB_CPU:.0f} GB."
+        light = f"\nWithout a GPU, `make setup TORCH_BACKEND=cpu` needs about {NEEDED_GB_CPU:.0f} GB."
         fail(
             f"It needs about {needed:.0f} GB of free disk space, and {root} has {free:.1f} GB.\n"
             f"Make room, or put the course on another disk.{light if needed > NEEDED_GB_CPU else ''}"
         )
+
+
+def nvidia_gpu() -> bool:
+    """Whether a driver for NVIDIA GPUs is installed."""
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
+
+
+def light_is_better() -> bool:
+    """Whether PyTorch's CUDA libraries, 3 GB, would be of no use here. Elsewhere than on Linux there are none."""
+    return platform.system() == "Linux" and not nvidia_gpu()
+
+
+def answers(command: list[str], cwd: Path) -> bool:
+    """Whether a command that asks a package index succeeds soon. An index that cannot be reached may never answer."""
+    environment = {**ENVIRONMENT, **os.environ, "UV_HTTP_TIMEOUT": str(PATIENCE), "UV_HTTP_RETRIES": "0"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        return subprocess.run(command, cwd=cwd, env=environment, timeout=PATIENCE, check=False, **quiet).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def choose_backend(venv: Venv) -> str:
+    """The build of PyTorch for this machine: "cpu", or "" for the one that the package index has."""
+    if not light_is_better():
+        return ""
+    ask = ["install", "--dry-run", "--no-deps", "--reinstall", "--no-cache", "--torch-backend", "cpu", "torch"]
+    if answers([str(venv.python), "-m", "uv", "pip", *ask, "--python", str(venv.python)], venv.root):
+        print("No NVIDIA GPU here: PyTorch comes without CUDA, about 200 MB instead of 3 GB.", flush=True)
+        return "cpu"
+    print("PyTorch's own package index does not answer, so PyTorch comes with CUDA, about 3 GB.", flush=True)
+    check_room(venv.root, "")
+    return ""
 
 
 @contextlib.contextmanager
@@ -192,17 +230,28 @@ def _try_lock(file) -> bool:
     return True
 
 
-def install(venv: Venv, extras: list[str], torch_backend: str) -> None:
-    """Install the course, editable, with its extras: with uv, else with pip."""
-    python, needed = str(venv.python), needed_gb(torch_backend)
+def install(venv: Venv, extras: list[str], torch_backend: str | None) -> str:
+    """Install the course, editable, with its extras: with uv, else with pip.
+
+    Args:
+        venv: where to.
+        extras: names of `pyproject.toml`.
+        torch_backend: for uv; "" for PyTorch as the package index has it; None for what suits this machine.
+
+    Returns:
+        The backend installed.
+    """
+    python = str(venv.python)
     what = ["-e", f".[{','.join(extras)}]"]
-    backend = ["--torch-backend", torch_backend] if torch_backend else []
     if run([python, "-m", "pip", "install", "--quiet", "uv"], venv.root) == 0:
-        if run([python, "-m", "uv", "pip", "install", "--python", python, *backend, *what], venv.root) == 0:
-            return
-        advice = disk_advice(venv.root, needed)
-        if advice:
-            fail(f"uv could not install the course; its message is above.{advice}")
+        wanted = [choose_backend(venv), ""] if torch_backend is None else [torch_backend]
+        for backend in dict.fromkeys(wanted):
+            option = ["--torch-backend", backend] if backend else []
+            if run([python, "-m", "uv", "pip", "install", "--python", python, *option, *what], venv.root) == 0:
+                return backend
+            advice = disk_advice(venv.root, needed_gb(backend))
+            if advice:
+                fail(f"uv could not install the course; its message is above.{advice}")
     if torch_backend:
         fail(
             f"TORCH_BACKEND={torch_backend} needs uv, which failed; its message is above. Without it, pip can be used."
@@ -212,12 +261,13 @@ def install(venv: Venv, extras: list[str], torch_backend: str) -> None:
         fail(
             "Neither uv nor pip could install the course; their messages are above."
             + (
-                disk_advice(venv.root, needed)
+                disk_advice(venv.root)
                 or "\nIs there a connection to the package index? Once there is, the same command goes on from here."
                 "\nIf a package has no version for this Python, name another one: PYTHON=python3.12 make lab"
                 "\nIf another tool made .venv, delete that folder first."
             )
         )
+    return ""
 
 
 def set_up(root: Path, extra: str, chosen_python: bool = False, torch_backend: str = "") -> str:
@@ -227,7 +277,8 @@ def set_up(root: Path, extra: str, chosen_python: bool = False, torch_backend: s
         root: the checkout.
         extra: the optional dependencies wanted, "lab" or "dev".
         chosen_python: the user named this Python, so an environment made with another is replaced.
-        torch_backend: passed to uv ("cpu": the light way); "" keeps what an earlier set-up chose.
+        torch_backend: passed to uv ("cpu": without CUDA); "default" for PyTorch as the package index has it; "" for
+            what an earlier set-up chose, or else for what suits this machine.
 
     Returns:
         A sentence that says what is there now. Ends the program with a sentence where something is in the way.
@@ -236,7 +287,7 @@ def set_up(root: Path, extra: str, chosen_python: bool = False, torch_backend: s
         venv = Venv(root)
         note, version = venv.read_note(), venv.python_version()
         wanted_version = python_version(Path(sys.executable)) if chosen_python else version
-        backend = torch_backend or note.get("torch_backend", "")
+        backend = "" if torch_backend == DEFAULT else torch_backend or note.get("torch_backend")
         extras = sorted({extra, *note.get("extras", [])})
         wanted = {
             "state": "installed",
@@ -253,7 +304,7 @@ def set_up(root: Path, extra: str, chosen_python: bool = False, torch_backend: s
         another = any(note.get(key, wanted[key]) != wanted[key] for key in ("python", "torch_backend", "folder"))
         if not version or wanted_version != version or another or interrupted:
             if not venv.folder.exists():
-                check_room(root, backend)
+                check_room(root, "cpu" if backend is None and light_is_better() else backend)
             print("An earlier set-up was interrupted; starting afresh." if interrupted else "Making .venv.", flush=True)
             venv.create()
             version = venv.python_version()
@@ -267,7 +318,7 @@ def set_up(root: Path, extra: str, chosen_python: bool = False, torch_backend: s
         # The keys stay while installing: the next run must know the choices even if this one is cut short.
         venv.write_note({**wanted, "state": "installing"})
         try:
-            install(venv, extras, backend)
+            wanted["torch_backend"] = install(venv, extras, backend)
         except SystemExit:
             # Both installers first get everything, then install: without a network, the environment is as it was.
             if not disk_advice(root, needed_gb(backend)):
@@ -280,7 +331,7 @@ def set_up(root: Path, extra: str, chosen_python: bool = False, torch_backend: s
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make .venv and install the course into it.")
     parser.add_argument("--extra", choices=["lab", "dev"], default="lab", help="lab: to learn; dev: to test and write")
-    parser.add_argument("--torch-backend", default="", metavar="NAME", help="for uv: cpu installs PyTorch without CUDA")
+    parser.add_argument("--torch-backend", default="", metavar="NAME", help="for uv: cpu, say; default: with CUDA")
     parser.add_argument("--chosen-python", action="store_true", help="replace a .venv made with another Python")
     parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     options = parser.parse_args(arguments)

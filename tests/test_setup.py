@@ -2,14 +2,19 @@
 
 import ast
 import importlib.util
+import io
 import json
 import re
+import shutil
+import socketserver
+import ssl
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import pytest
 
@@ -43,6 +48,9 @@ class Machine:
         (root / "pyproject.toml").write_text("[project]\n")
         monkeypatch.setattr(self.setup, "run", self.run)
         monkeypatch.setattr(self.setup, "free_gb", lambda folder: self.free)
+        self.light, self.reachable = False, True  # is PyTorch without CUDA better here, and is its index there
+        monkeypatch.setattr(self.setup, "light_is_better", lambda: self.light)
+        monkeypatch.setattr(self.setup, "answers", lambda command, cwd: self.reachable)
 
     def run(self, command: list[str], cwd: Path) -> int:
         short = command[1:] if command[1:3] == ["-m", "venv"] else command[2:]
@@ -206,6 +214,49 @@ def test_the_light_way_needs_uv_and_is_remembered(machine):
     assert "-m venv" not in machine.kinds
 
 
+def test_without_a_gpu_the_light_way_is_taken_and_kept(machine, capsys):
+    machine.light, machine.free = True, 3.5
+    machine.set_up()
+    assert "--torch-backend cpu" in machine.commands[-1]
+    assert "PyTorch comes without CUDA, about 200 MB" in capsys.readouterr().out
+    machine.light = False
+    assert machine.set_up().startswith("Nothing")
+    machine.set_up("dev")
+    assert "--torch-backend cpu" in machine.commands[-1]
+
+
+def test_where_its_index_does_not_answer_the_usual_build_comes(machine, capsys):
+    machine.light, machine.reachable = True, False
+    machine.set_up()
+    assert "--torch-backend" not in machine.commands[-1]
+    assert "does not answer, so PyTorch comes with CUDA" in capsys.readouterr().out
+    machine.reachable = True
+    assert machine.set_up().startswith("Nothing")
+
+
+def test_there_must_be_room_for_the_usual_build_then(machine):
+    machine.light, machine.reachable, machine.free = True, False, machine.setup.NEEDED_GB_CPU
+    machine.setup.NEEDED_GB = 8.0
+    assert "about 8 GB" in machine.stopped()
+
+
+def test_where_its_index_breaks_off_the_usual_build_comes(machine):
+    machine.light = True
+    machine.failing = lambda command: "--torch-backend" in command
+    machine.set_up()
+    assert [("cpu" in command) for command in machine.commands if command.startswith("uv ")] == [True, False]
+    assert machine.set_up().startswith("Nothing")
+
+
+@pytest.mark.parametrize(("asked", "installed"), [("default", ""), ("cu128", "--torch-backend cu128")])
+def test_what_was_asked_for_is_installed(machine, asked, installed):
+    machine.light = True
+    machine.set_up(torch_backend=asked)
+    assert installed in machine.commands[-1] and "cpu" not in machine.commands[-1]
+    assert machine.set_up().startswith("Nothing")
+    assert machine.set_up(torch_backend=asked).startswith("Nothing")
+
+
 def test_changing_to_the_light_way_starts_afresh(machine):
     machine.set_up()
     machine.set_up(torch_backend="cpu")
@@ -281,6 +332,120 @@ def test_two_at_once_do_the_work_once(machine, capsys):
     assert results["second"].startswith("Nothing")
     assert machine.kinds.count("uv pip install") == 1
     assert "waiting for it" in capsys.readouterr().out
+
+
+# --- uv itself, with PyTorch's index on this machine ------------------------------------------------------------------
+
+
+def wheel(name: str, version: str) -> bytes:
+    """A package that holds nothing."""
+    made, info = io.BytesIO(), f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return made.getvalue()
+
+
+class Index(socketserver.StreamRequestHandler):
+    """A proxy that answers in the place of PyTorch's own index, over TLS; `silent` accepts and says nothing."""
+
+    context: ssl.SSLContext
+    silent = False
+    files = MappingProxyType(
+        {
+            "/whl/cpu/torch/": b'<a href="torch-99.0%2Bcpu-py3-none-any.whl">torch</a>',
+            "/whl/cpu/torch/torch-99.0%2Bcpu-py3-none-any.whl": wheel("torch", "99.0+cpu"),
+        }
+    )
+
+    def handle(self) -> None:
+        asked = self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        if self.silent or b"download.pytorch.org:443" not in asked:
+            self.connection.recv(1)  # until whoever asks has had enough
+            return
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with (
+            self.context.wrap_socket(self.connection, server_side=True) as connection,
+            connection.makefile("rwb") as file,
+        ):
+            while line := file.readline():
+                while file.readline().strip():
+                    pass
+                method, place, _ = line.decode().split(" ", 2)
+                content = self.files.get(place, b"")
+                kind = "text/html" if place.endswith("/") else "application/octet-stream"
+                head = [f"HTTP/1.1 {'200 OK' if content else '404 Not Found'}", f"Content-Type: {kind}"]
+                head += [f"Content-Length: {len(content)}", "", ""]
+                file.write("\r\n".join(head).encode() + (content if method == "GET" else b""))
+                file.flush()
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """PyTorch's index, for uv, is here: through a proxy with a certificate that uv is told to trust."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl, which makes the certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=download.pytorch.org"]
+    command += ["-addext", "subjectAltName=DNS:download.pytorch.org", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setattr(Index, "context", context, raising=False)
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Index)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    yield Index
+    server.shutdown()
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """The set-up on a Linux without a GPU, with an environment that has nothing but the uv of this one."""
+    pytest.importorskip("uv", reason="uv is not installed in this environment")
+    setup = load()
+    monkeypatch.setattr(setup, "light_is_better", lambda: True)
+    monkeypatch.setattr(setup, "free_gb", lambda folder: 100.0)
+    subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", str(tmp_path / ".venv")], check=True)
+    venv = setup.Venv(tmp_path)
+    venv.python = Path(sys.executable)
+    return setup, venv
+
+
+def test_uv_finds_pytorch_without_cuda(index, empty, tmp_path):
+    setup, venv = empty
+    assert setup.choose_backend(venv) == "cpu"
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "--no-deps",
+        "--no-cache",
+        "--torch-backend",
+        "cpu",
+        "torch",
+    ]
+    assert setup.run([*command, "--python", str(tmp_path / ".venv")], tmp_path) == 0
+    assert list((tmp_path / ".venv").rglob("torch-99.0+cpu.dist-info"))
+
+
+@pytest.mark.parametrize("fault", ["silent", "empty"])
+def test_uv_does_not_wait_for_an_index_that_is_not_there(index, empty, fault, monkeypatch):
+    setup, venv = empty
+    monkeypatch.setattr(setup, "PATIENCE", 2)
+    monkeypatch.setattr(index, "silent", fault == "silent")
+    monkeypatch.setattr(index, "files", {})
+    assert setup.choose_backend(venv) == ""
 
 
 class TestOldPython:
