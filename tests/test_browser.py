@@ -1,4 +1,5 @@
-"""A real JupyterLab in a real browser: a learner's notebook, run from top to bottom, and a wrong answer typed in.
+"""A real JupyterLab in a real browser: each learner's notebook, run from top to bottom, light and dark, and a wrong and
+a right answer typed into its first stub.
 
 Screenshots go to `$VIT_COURSE_SCREENSHOTS` where it is set.
 """
@@ -16,7 +17,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vit_course.authoring import NOTEBOOKS
+from vit_course.authoring import NOTEBOOKS, SOLUTIONS
+from vit_course.authoring.lint import BEGIN, END
+from vit_course.checks import exercises
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -71,10 +74,14 @@ def card(page, text):
 
 @pytest.fixture
 def page():
+    """A tab, in which nothing may go wrong from the moment that `errors` is emptied until its end."""
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(PATIENCE)
+        page.errors = []
+        page.on("console", lambda said: page.errors.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
         yield page
         browser.close()
 
@@ -92,12 +99,34 @@ def open_notebook(page, address, lesson):
     )
 
 
-def run_all(page):
-    """Run every cell. Returns the outputs of each."""
-    assert page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)")
+def outputs(page):
+    """The outputs of each cell."""
     return page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.content.widgets.map("
         "w => w.model.type === 'code' ? w.model.sharedModel.toJSON().outputs : [])"
+    )
+
+
+def run_all(page):
+    """Run every cell. Returns the outputs of each."""
+    assert page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)")
+    return outputs(page)
+
+
+def run_cell(page, index):
+    page.evaluate("index => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = index }", index)
+    assert page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell').then(() => true)")
+
+
+def type_into(page, index, source):
+    """Put a text in the place of a cell's, as a learner would: select all, and type."""
+    page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text(source)  # at a stroke: key by key the editor would indent on its own
+    page.wait_for_function(
+        "([index, source]) => window.jupyterapp.shell.currentWidget.content.widgets[index]"
+        ".model.sharedModel.getSource() === source",
+        arg=[index, source],
     )
 
 
@@ -105,6 +134,7 @@ def assert_untouched_notebook_works(page, address, lesson):
     """It runs to its end without an error, checks are quiet, figures show once, and the set-up is folded."""
     cells = nbformat.read(NOTEBOOKS / lesson, as_version=4).cells
     open_notebook(page, address, lesson)
+    page.errors.clear()  # of JupyterLab's own while it starts
     setup = next(index for index, cell in enumerate(cells) if cell.id == "setup")
     folded = page.locator(".jp-Notebook .jp-Cell").nth(setup)
     assert "Set-up: is the course installed?" in folded.inner_text() and "import sys" not in folded.inner_text()
@@ -116,39 +146,73 @@ def assert_untouched_notebook_works(page, address, lesson):
             assert sum("image/png" in one.get("data", {}) for one in shown) == 1, cell.id
 
 
+def answers(lesson):
+    """A wrong answer to the lesson's first exercise, what is said of it, and a right one."""
+    name, exercise = next((name, one) for name, one in exercises().items() if one.lesson == lesson[:2])
+    solved = {cell.id: cell.source for cell in nbformat.read(SOLUTIONS / lesson, as_version=4).cells}
+    right = re.sub(rf"^[ \t]*({BEGIN}|{END})[ \t]*\n?", "", solved[f"ex-{name}"], flags=re.MULTILINE)
+    slug, mistake = next(iter(exercise.mistakes.items()))
+    wrong = f"from vit_course.checks import exercises\n\n{name} = exercises()[{name!r}].mistakes[{slug!r}].candidate"
+    return name, wrong, mistake.message, right
+
+
+def plain(text):
+    return re.sub(r"[\W_]+", " ", text)
+
+
+def look(page, lesson, what, element):
+    """The element in both themes. Where screenshots are kept, so are these."""
+    for name in ("Light", "Dark"):
+        theme(page, f"JupyterLab {name}")
+        page.locator("#jupyterlab-splash").wait_for(state="detached")  # shown while the theme changes
+        element.scroll_into_view_if_needed()
+        if shots := os.environ.get("VIT_COURSE_SCREENSHOTS"):
+            page.screenshot(path=Path(shots) / f"{lesson[:2]}-{what}-{name.lower()}.png")
+
+
+def assert_a_lesson_works(page, address, lesson):
+    """Untouched, with a wrong answer in its first stub, with a right one; in both themes; without an error."""
+    ids = [cell.id for cell in nbformat.read(NOTEBOOKS / lesson, as_version=4).cells]
+    assert_untouched_notebook_works(page, address, lesson)
+    name, wrong, message, right = answers(lesson)
+    stub, check = ids.index(f"ex-{name}"), ids.index(f"check-{name}")
+    card(page, f"{name}: not attempted yet").wait_for()
+    for source, title in ((wrong, f"{name}: not right yet"), (right, f"{name}: right")):
+        type_into(page, stub, source)
+        run_cell(page, stub)
+        run_cell(page, check)
+        card(page, title).wait_for()
+        if source is wrong:
+            assert plain(message)[:60] in plain(card(page, title).inner_text())
+        look(page, lesson, title.split(": ")[1].split()[0], card(page, title))
+    figures = page.locator(".jp-RenderedImage img")
+    assert figures.count() >= 3
+    look(page, lesson, "figure", figures.first)
+    assert figures.evaluate_all("all => all.every(one => one.complete && one.naturalWidth > 0)")
+    shown = json.dumps(outputs(page))
+    widgets = page.locator(".jp-OutputArea-output .widget-interact, .jp-OutputArea-output .widget-box")
+    assert ("widget-view" in shown) is (widgets.count() > 0)
+    assert page.errors == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", OTHERS)
-def test_untouched_notebook_in_jupyterlab(jupyter, page, lesson):
-    assert_untouched_notebook_works(page, jupyter, lesson)
+def test_every_lesson_in_jupyterlab(jupyter, page, lesson):
+    assert_a_lesson_works(page, jupyter, lesson)
 
 
-def test_lesson_in_jupyterlab(jupyter, page, tmp_path):
-    shots = Path(os.environ.get("VIT_COURSE_SCREENSHOTS") or tmp_path / "screenshots")
-    shots.mkdir(parents=True, exist_ok=True)
+def test_a_lesson_in_jupyterlab(jupyter, page):
+    assert_a_lesson_works(page, jupyter, LESSON)
+
+
+def test_a_wrong_answer_is_shown_beside_what_was_expected(jupyter, page):
+    """By pictures and tables, which JupyterLab's cleaning of HTML leaves."""
     ids = [cell.id for cell in nbformat.read(NOTEBOOKS / LESSON, as_version=4).cells]
-    assert_untouched_notebook_works(page, jupyter, LESSON)
-    card(page, "patchify: not attempted yet").wait_for()
-
-    index = ids.index("ex-patchify")
-    page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".cm-content").click()
-    page.keyboard.press("ControlOrMeta+a")
-    page.keyboard.insert_text(WRONG)  # typed at a stroke: key by key the editor would indent on its own
-    page.wait_for_function(
-        "([index, source]) => window.jupyterapp.shell.currentWidget.content.widgets[index]"
-        ".model.sharedModel.getSource() === source",
-        arg=[index, WRONG],
-    )
-    run_all(page)
+    open_notebook(page, jupyter, LESSON)
+    type_into(page, ids.index("ex-patchify"), WRONG)
+    for name in ("setup", "imports", "ex-patchify", "check-patchify"):
+        run_cell(page, ids.index(name))
     wrong = card(page, "patchify: not right yet")
     wrong.wait_for()
     assert "cuts the long row of numbers" in wrong.inner_text()
-    assert wrong.locator("table").count() >= 2  # expected beside yours survives JupyterLab's cleaning
-
-    for name, file in (("JupyterLab Light", "light"), ("JupyterLab Dark", "dark")):
-        theme(page, name)
-        page.locator("#jupyterlab-splash").wait_for(state="detached")  # shown while the theme changes
-        wrong.scroll_into_view_if_needed()
-        page.screenshot(path=shots / f"card-{file}.png")
-        page.evaluate("() => window.jupyterapp.shell.currentWidget.content.scrollToItem(0)")
-        page.locator(".jp-Cell").first.scroll_into_view_if_needed()
-        page.screenshot(path=shots / f"top-{file}.png")
+    assert wrong.locator("table").count() >= 2

@@ -23,7 +23,7 @@ def by_name(name: str) -> doctor.Finding:
 def test_this_machine_is_ready(capsys):
     assert doctor.main() == 0
     report = capsys.readouterr().out
-    for what in ("Python", "PyTorch", "Device", "CIFAR-10", "Profile", "Disk", "Course folder"):
+    for what in ("Python", "PyTorch", "Device", "Arithmetic", "CIFAR-10", "Profile", "Disk", "Course folder"):
         assert f"  {what}" in report
     assert report.endswith("All is ready.\n")
 
@@ -34,7 +34,7 @@ def test_one_thing_wrong_is_an_exit_status_and_what_to_do(monkeypatch, capsys):
     report = capsys.readouterr().out
     assert "FIX   Profile" in report
     assert "-> VIT_COURSE_PROFILE is 'huge'" in report
-    assert "1 of 7 to fix." in report
+    assert "1 of 8 to fix." in report
 
 
 def test_a_look_that_fails_does_not_end_the_report(monkeypatch):
@@ -46,6 +46,27 @@ def test_a_look_that_fails_does_not_end_the_report(monkeypatch):
     assert "driver says no" in findings["Device"].state
     assert not findings["Device"].ok
     assert findings["Course folder"].ok
+
+
+def test_each_device_is_compared_with_the_cpu(monkeypatch):
+    state = torch.get_rng_state()
+    monkeypatch.setattr(doctor, "devices", lambda: ["cpu", "cpu:0"])
+    found = doctor.arithmetic()
+    assert found.ok
+    assert all(float(one) < 1e-5 for one in re.findall(r"cpu(?::0)? (\S+?)(?:,|$)", found.state))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("wrong", [lambda x: x * 1.01, lambda x: x * float("nan")])
+def test_a_device_that_computes_wrongly_is_named(monkeypatch, wrong):
+    layer = torch.nn.functional.gelu
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "gelu",
+        lambda x, **options: layer(x, **options) if x.dtype == torch.float64 else wrong(layer(x, **options)),
+    )
+    found = doctor.arithmetic()
+    assert not found.ok and "cpu computes wrongly" in found.advice
 
 
 def test_an_old_python(monkeypatch):

@@ -15,6 +15,7 @@ from pathlib import Path
 from vit_course.paths import home
 
 OLDEST_PYTHON = (3, 10)
+LARGEST_DIFFERENCE = 1e-3  # relative to the largest number: TF32 stays below, a wrong kernel does not
 ROOM_GB = 1.0  # CIFAR-10's archive, its decoded images and a few checkpoints
 
 
@@ -46,6 +47,7 @@ def diagnose() -> Iterator[Finding]:
         "Python": python,
         "PyTorch": pytorch,
         "Device": compute_device,
+        "Arithmetic": arithmetic,
         "CIFAR-10": cifar10,
         "Profile": active_profile,
         "Disk": disk,
@@ -124,6 +126,54 @@ def compute_device() -> Finding:
         advice = "Update the driver, or go on without the GPU: CUDA_VISIBLE_DEVICES= make lab"
         return Finding("Device", f"{name} does not compute: {str(error).splitlines()[0]}", advice, ok=False)
     return Finding("Device", name)
+
+
+def arithmetic() -> Finding:
+    """A small ViT's answers and gradients in float32 on each device, beside the CPU's in float64.
+
+    Drivers and backends have computed wrongly without raising. Rounding alone makes differences of about 1e-6.
+    """
+    import torch
+
+    from vit_course import ViT
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = ViT(image_size=16, patch_size=4, num_classes=10, dim=32, depth=2, heads=2, mlp_dim=64)
+        images = torch.randn(4, 3, 16, 16)
+    right = _answers(model.double(), images.double())
+    differences = {}
+    for device in devices():
+        found = _answers(model.to(device, torch.float32), images.to(device))
+        differences[device] = ((found - right).abs().max() / right.abs().max()).item()
+    said = ", ".join(f"{device} {difference:.0e}" for device, difference in differences.items())
+    state = f"forward and backward passes differ from float64's by {said}"
+    wrong = [device for device, difference in differences.items() if not difference < LARGEST_DIFFERENCE]
+    if wrong:
+        advice = (
+            f"{wrong[0]} computes wrongly. Update PyTorch and the driver; until then: CUDA_VISIBLE_DEVICES= make lab"
+        )
+        return Finding("Arithmetic", state, advice, ok=False)
+    return Finding("Arithmetic", state)
+
+
+def devices() -> list[str]:
+    """Every device that PyTorch can use here."""
+    import torch
+
+    found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*found, "mps"] if torch.backends.mps.is_available() else found
+
+
+def _answers(model, images):
+    """Logits and all gradients, in one row on the CPU in float64."""
+    import torch
+
+    model.zero_grad()
+    logits = model(images)
+    (logits * torch.arange(10, device=images.device).cos()).sum().backward()
+    rows = [logits, *(parameter.grad for parameter in model.parameters())]
+    return torch.cat([row.detach().flatten().cpu().double() for row in rows])
 
 
 def cifar10() -> Finding:
