@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     *("paths", "profiles"),
     *("images", "patches", "embeddings", "attention", "encoder", "vit", "parts", "finetuning", "inspection"),
-    *("data", "plots", "training", "checkpoints", "experiments", "training.command"),
+    *("data", "plots", "training", "checkpoints", "experiments", "explorer", "training.command"),
     *("checks", "copies", "authoring", "doctor", "grading", "cli"),
 ]
 MOST_FLAT, MOST_LINES, MOST_LINES_OF_TRAINING, MOST_LINES_OF_A_FUNCTION = 20, 420, 300, 80
