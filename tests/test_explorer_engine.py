@@ -96,10 +96,7 @@ def test_any_vit_of_ours(which, tmp_path):
 @pytest.mark.parametrize("name", names())
 def test_the_shipped_weights_in_half_precision(name, tmp_path):
     image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    changes = [
-        Intervention(),
-        Intervention(masked=tuple(range(0, 64, 3)), off=((2, 1),), temperature=0.5, positions=0.5),
-    ]
+    much = Intervention(masked=tuple(range(0, 64, 3)), off=((2, 1),), temperature=0.5, positions=0.5)
     weights = (HERE / f"{name}.safetensors").read_bytes()
     assert_alike(tmp_path, load_checkpoint(name), image, weights, [Intervention(), much], within=2e-5)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -25,13 +25,14 @@ class Intervention:
     """What is changed.
 
     Attributes:
-        masked: patches to which no token may attend, counted from 0 in reading order.
+        masked: patches to which no token may attend, counted from 0 in reading order; or (B, N), True for them, to
+            hide others in each image.
         off: (layer, head) pairs, counted from 0, whose output is zeros.
         temperature: what the scores are divided by before the softmax; below 1 is sharper.
         positions: what the patches' positions are multiplied by. CLS keeps its own, which says what it is, not where.
     """
 
-    masked: Sequence[int] = ()
+    masked: Sequence[int] | Bool[Tensor, "batch patches"] = ()
     off: Sequence[tuple[int, int]] = ()
     temperature: float = 1.0
     positions: float = 1.0
@@ -110,11 +111,15 @@ def heads_of(model: nn.Module) -> int:
     raise ValueError("the attention does not say how many heads it has: keep the number, as `self.heads = heads`.")
 
 
-def _mask(model: nn.Module, images: Tensor, masked: Sequence[int]) -> Tensor | None:
-    """(1, 1+N): True where a key may be attended to."""
-    if not masked:
+def _mask(
+    model: nn.Module, images: Tensor, masked: Sequence[int] | Bool[Tensor, "batch patches"]
+) -> Bool[Tensor, "*batch 1+patches"] | None:
+    """True where a key may be attended to: (1, 1+N), or (B, 1, 1, 1+N), each image its own; None hides none."""
+    if not len(masked):
         return None
     patches = images[0].numel() // model.get_submodule("embedding.projection").in_features
+    if isinstance(masked, Tensor):
+        return torch.nn.functional.pad(~masked, (1, 0), value=True)[:, None, None]
     if not all(0 <= patch < patches for patch in masked):
         raise ValueError(f"there are {patches} patches, counted from 0; got {sorted(masked)}.")
     mask = torch.ones(1, 1 + patches, dtype=torch.bool, device=images.device)
