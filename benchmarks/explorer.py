@@ -102,6 +102,8 @@ class Measured:
 
 def measure(name: str, data: str, count: int) -> dict:
     model, given = load_checkpoint(name), load_images(data, "test", limit=count)
+    if given.name != data:
+        raise SystemExit(f"These are numbers for {data}, and there are no such images here: set VIT_COURSE_DATA.")
     measured = Measured(model, to_floats(given.images), given.labels)
     return {
         "images": len(given.images),
