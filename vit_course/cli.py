@@ -72,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     publish_.add_argument("--repo", metavar="OWNER/NAME", help="the repository: yours, in a fork")
     publish_.add_argument("--ref", default="main", metavar="TAG", help="a branch or tag of it (default: main)")
     publish_.add_argument("--undo", action="store_true", help="take badges and set-up cells back")
+    explorer_ = command("explorer", explorer, "Write the explorer, a web page that shows a ViT at work.")
+    explorer_.add_argument(
+        "--checkpoint", default="cifar10", help='"cifar10", "tiny-imagenet", or a .safetensors file of `train`'
+    )
+    explorer_.add_argument("--out", type=Path, default=Path("explorer"), help="folder (default: explorer)")
     nbgrader_ = command("nbgrader-source", nbgrader_source, "Lay the lessons out as nbgrader wants them.")
     nbgrader_.add_argument("directory", type=Path, metavar="DIR")
 
@@ -151,6 +156,20 @@ def gradescope(options: argparse.Namespace) -> int:
     from vit_course.grading.command import build_gradescope
 
     return build_gradescope(options)
+
+
+def explorer(options: argparse.Namespace) -> int:
+    from vit_course.explorer.page import write_page
+
+    try:
+        written = write_page(options.out, options.checkpoint)
+    except (ValueError, OSError) as error:
+        return _failed(str(error))
+    for path, size in written.items():
+        print(f"{path}: {size / 1e6:.1f} MB" if size > 1e6 else f"{path}: {size / 1e3:.0f} kB")
+    print("Open explorer.html by a double click, with or without a network; it holds all the rest.")
+    print("For a web server, put index.html and the weights there.")
+    return 0
 
 
 def course(options: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ def load_checkpoint(name: str | Path) -> ViT:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = _path(name)
+    path = weights_path(name)
     facts = card(path)
     try:
         weights = load_file(path)
@@ -79,7 +79,7 @@ def card(name: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: there is no such checkpoint, or its card is damaged.
     """
-    path = _path(name).with_suffix(".json")
+    path = weights_path(name).with_suffix(".json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -175,7 +175,12 @@ def _configuration(model: ViT) -> dict[str, Any]:
     }
 
 
-def _path(name: str | Path) -> Path:
+def weights_path(name: str | Path) -> Path:
+    """Where the weights lie; their card lies beside them, as `.json`.
+
+    Raises:
+        ValueError: there is no such checkpoint.
+    """
     path = Path(name)
     if path.suffix == ".safetensors":
         if not path.is_file():

@@ -189,14 +189,6 @@ function erf(x) {
   return x >= 0 ? 1 - tail : tail - 1;
 }
 
-/** Scores to probabilities. */
-export function softmax(scores) {
-  const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const weights = Float32Array.from(scores, (score) => Math.exp(score - largest));
-  const sum = weights.reduce((a, b) => a + b, 0);
-  return weights.map((weight) => weight / sum);
-}
-
 /**
  * A model that is ready to run.
  *
