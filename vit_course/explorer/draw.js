@@ -14,7 +14,8 @@ export function draw(screen) {
   drawControls(screen);
 }
 
-const placed = ({ sizes: { columns } }, patch) => `row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`;
+// As in the lessons: layers are counted from 1; heads, rows and columns from 0.
+const placed = ({ sizes: { columns } }, patch) => `row ${Math.floor(patch / columns)}, column ${patch % columns}`;
 
 /** What the asking token gives to every token in a head; null before the first results. */
 const row = ({ results, sizes }, layer, head) => results?.rows[layer * sizes.heads + head] ?? null;
@@ -35,7 +36,7 @@ function drawPicture(screen, pixels) {
     cell.firstChild.textContent = weights && !hidden ? Math.round(100 * weights[1 + patch]) : "";
   });
   const who = state.asking ? `the patch in ${placed(screen, state.asking - 1)}` : "CLS";
-  const what = shown ? `Head ${shown[1] + 1} of layer ${shown[0] + 1}: where ${who} looks` : `Asking: ${who}`;
+  const what = shown ? `Layer ${shown[0] + 1}, head ${shown[1]}: where ${who} looks` : `Asking: ${who}`;
   const hidden = state.masked.size ? `. Hidden: ${state.masked.size} of ${screen.patches} patches` : "";
   screen.caption.textContent = `${what}${weights ? `, ${percent(weights[0])} at CLS` : ""}${hidden}.`;
 }
@@ -47,7 +48,7 @@ function drawHeads(screen, pixels) {
     const off = state.off.some(([l, h]) => l === layer && h === head);
     paint(canvas, pixels, sizes, weights?.slice(1), state.masked);
     button.setAttribute("aria-checked", !off);
-    let said = `Layer ${layer + 1}, head ${head + 1}`;
+    let said = `Layer ${layer + 1}, head ${head}`;
     if (weights) {
       const most = largestAt(weights.slice(1));
       said += `: at most ${percent(weights[1 + most])}, to ${placed(screen, most)}; ${percent(weights[0])} to CLS`;
@@ -90,10 +91,11 @@ function drawBars(screen) {
     const [name, bar, number, ago] = line.children;
     name.textContent = classes[at];
     number.textContent = percent(now[at]);
-    ago.textContent = `, before ${percent(was[at])}`;
+    ago.textContent = `before ${percent(was[at])}`;
     bar.style.setProperty("--now", now[at]);
     bar.style.setProperty("--was", was[at]);
     line.classList.toggle("best", at === best);
+    line.classList.toggle("never", was[at] < 0.005);
   });
   const [then, today] = [largestAt(was), best].map((at) => classes[at]);
   const changed = then === today ? `${today}, as before` : `${then} before, ${today} now`;

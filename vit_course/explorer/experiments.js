@@ -16,8 +16,8 @@ const onMany = ({ images }) => `On ${images.toLocaleString("en")} CIFAR-10 test 
 const shuffling = {
   title: "Shuffle, and positions",
   question:
-    "The patches change places: every one is still there, none where it was. Once the model keeps its positions, once " +
-    "they weigh 0. When does the shuffle change what it says?",
+    "The patches change places at random. Once the model keeps its positions, once they weigh 0. When does the shuffle " +
+    "change what it says?",
   choices: ["With positions and without", "With positions only", "Without positions only"],
   async run({ sizes, pixels, look, say, measured }) {
     const order = shuffledOrder(sizes.rows * sizes.columns, SEED);
@@ -60,7 +60,7 @@ const oneHead = {
       progress(`${at + 1} of ${groups.length}`);
       found.push(await look({ off }));
     }
-    const name = (at) => (whole ? `layer ${at + 1}` : `head ${(at % heads) + 1} of layer ${Math.floor(at / heads) + 1}`);
+    const name = (at) => (whole ? `layer ${at + 1}` : `head ${at % heads} of layer ${Math.floor(at / heads) + 1}`);
     const missed = largestAt(found.map((one) => plain.probabilities[best] - one.probabilities[best]));
     const changed = found.filter((one) => largestAt(one.probabilities) !== best).length;
     const seen = [

@@ -231,8 +231,8 @@ export class Screen {
   #heads() {
     const { depth, heads } = this.sizes;
     const grid = element("div", { class: "heads", role: "group", "aria-label": "All heads, a row for each layer" });
-    grid.append(element("span", {}), ...Array.from({ length: heads }, (_, head) => element("span", { class: "quiet over" }, `head ${head + 1}`)));
-    grid.append(element("span", { class: "quiet over" }, "class read there"));
+    grid.append(element("span", {}), ...Array.from({ length: heads }, (_, head) => element("span", { class: "quiet over" }, `head ${head}`)));
+    grid.append(element("span", { class: "quiet over" }, "read as"));
     this.readings = [];
     this.tiles = [];
     for (let layer = -1; layer < depth; layer++) {
@@ -247,7 +247,7 @@ export class Screen {
       grid.append(reading);
     }
     grid.addEventListener("keydown", (event) => this.#headKey(event));
-    const say = "A click switches a head off. Pointed at, it shows on the picture.";
+    const say = "A click switches a head off; pointed at, it shows on the picture. At the right, the class that the last norm and the head of the model read there.";
     return this.#section("Where each head looks", grid, element("p", { class: "quiet" }, say));
   }
 
