@@ -14,6 +14,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.hooks import RemovableHandle
 
 from vit_course.attention import scaled_dot_product_attention
@@ -77,8 +78,15 @@ def run(
     try:
         model.eval()
         mask = _mask(model, images, change.masked)
+        arguments = (images,) if mask is None else (images, mask)
         with _hooked(model, change, mask) as (streams, attentions):
-            logits = model(images) if mask is None else model(images, mask)
+            logits = functional_call(model, _positions(model, change.positions), arguments)
+        depth = len(blocks)
+        if len(attentions) < depth or len(streams) < depth + 1:
+            raise ValueError("its blocks, or `qkv` in them, are not called as layers, so nothing can be seen there.")
+        # A model may send one image after another through its encoder.
+        streams = [torch.cat(streams[layer :: depth + 1]) for layer in range(depth + 1)]
+        attentions = [torch.cat(attentions[layer::depth]) for layer in range(depth)]
         return Seen(logits, attentions, torch.stack([_read(model, stream) for stream in streams], dim=1))
     finally:
         model.train(training)
@@ -137,10 +145,6 @@ def _hooked(model: nn.Module, change: Intervention, mask: Tensor | None) -> Iter
     def keep_tokens(_: nn.Module, arguments: tuple, after: Tensor | None = None) -> None:
         streams.append(arguments[0] if after is None else after)
 
-    def weigh_positions(_: nn.Module, arguments: tuple, placed: Tensor) -> Tensor:
-        tokens = arguments[0]
-        return torch.cat([placed[:, :1], tokens[:, 1:] + change.positions * (placed - tokens)[:, 1:]], dim=1)
-
     def cool_and_keep(_: nn.Module, __: tuple, projected: Tensor) -> Tensor:
         q, k, v = projected.chunk(3, dim=-1)
         q = q / change.temperature
@@ -158,8 +162,6 @@ def _hooked(model: nn.Module, change: Intervention, mask: Tensor | None) -> Iter
         def hook(handle: RemovableHandle) -> None:
             hooks.callback(handle.remove)
 
-        if change.positions != 1:
-            hook(model.get_submodule("positions").register_forward_hook(weigh_positions))
         hook(blocks[0].register_forward_pre_hook(keep_tokens))
         for layer, block in enumerate(blocks):
             hook(block.attention.qkv.register_forward_hook(cool_and_keep))
@@ -167,6 +169,16 @@ def _hooked(model: nn.Module, change: Intervention, mask: Tensor | None) -> Iter
                 hook(block.attention.out.register_forward_pre_hook(functools.partial(silence, silent=silent)))
             hook(block.register_forward_hook(keep_tokens))
         yield streams, attentions
+
+
+def _positions(model: nn.Module, weight: float) -> dict[str, Tensor]:
+    """The positions' table with the patches' rows weighed, by its name; empty where nothing is to be done."""
+    if weight == 1:
+        return {}
+    positions = getattr(model.positions, "positions", None)
+    if not isinstance(positions, Tensor):
+        return {}  # a model without positions
+    return {"positions.positions": torch.cat([positions[:, :1], weight * positions[:, 1:]], dim=1)}
 
 
 def _read(model: nn.Module, stream: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch classes"]:

@@ -47,7 +47,7 @@ def explore(
     if isinstance(images, ImageSet):
         classes = images.classes if classes is None else classes
         images = images.images
-    pictures = drawn(_size(model)) if images is None else _pictures(images)
+    pictures = drawn(*_wanted(model)) if images is None else _pictures(images)
     return Explorer(model, pictures, classes, prepare)
 
 
@@ -174,10 +174,14 @@ def _pictures(images: UInt8[Tensor, "images channels height width"]) -> list[Pic
     return [Picture(f"picture {index}", one.contiguous()) for index, one in enumerate(images[:MOST_PICTURES])]
 
 
-def _size(model: nn.Module) -> tuple[int, int]:
-    """The size of pictures that a model takes, if it says so; else CIFAR's."""
+def _wanted(model: nn.Module) -> tuple[tuple[int, int], int]:
+    """The size and the channels of pictures that a model takes, where it says so; else CIFAR's."""
     size = getattr(model, "image_size", 32)
-    return (size, size) if isinstance(size, int) else tuple(size)
+    try:
+        channels = model.embedding.projection.in_features // model.embedding.patch_size**2
+    except AttributeError:
+        channels = 3
+    return (size, size) if isinstance(size, int) else tuple(size), channels
 
 
 def _sizes(model: nn.Module, pixels: Tensor, seen: Seen) -> dict[str, int]:

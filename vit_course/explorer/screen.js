@@ -206,15 +206,16 @@ export class Screen {
   #controls() {
     this.sliders = {};
     const slider = (key, label, attributes, toValue, fromValue) => {
-      const output = element("output", {});
-      const input = element("input", { type: "range", ...attributes, oninput: () => this.change({ [key]: fromValue(Number(input.value)) }) });
+      const id = this.name(key); // an `output` inside a label would take the label from the slider
+      const output = element("output", { for: id });
+      const input = element("input", { id, type: "range", ...attributes, oninput: () => this.change({ [key]: fromValue(Number(input.value)) }) });
       this.sliders[key] = () => {
         const value = this.state[key];
         input.value = toValue(value);
         output.textContent = value.toFixed(2).replace(/\.?0+$/, "");
         input.setAttribute("aria-valuetext", output.textContent);
       };
-      return element("label", { class: "slider" }, element("span", {}, label), output, input);
+      return element("div", { class: "slider" }, element("label", { for: id }, label), output, input);
     };
     this.shuffle = element("button", { type: "button", onclick: () => this.#shuffle() }, "Shuffle patches");
     this.mirror = element("button", { type: "button", onclick: () => this.change({ mirror: !this.state.mirror }) }, "Mirror");

@@ -50,7 +50,7 @@ function render({ model, el }) {
   ask({ do: "begin" }).then(
     ({ content, buffers }) => {
       const pictures = content.names.map((name, at) => ({ name, pixels: bytes(buffers[at]) }));
-      new Screen(root, { ...content.given, pictures, run });
+      root.screen = new Screen(root, { ...content.given, pictures, run });
       root.dataset.ready = "";
     },
     (error) => (root.textContent = error.message),
