@@ -89,3 +89,6 @@ def test_nothing_grows_too_large():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < MOST_LINES_OF_A_FUNCTION, f"{path}: {node.name}"
+    for path in (PACKAGE / "explorer").iterdir():
+        if path.suffix in (".js", ".css", ".wat") and path.name != "engine.js":
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES, path

@@ -20,7 +20,8 @@ const placed = ({ sizes: { columns } }, patch) => `row ${Math.floor(patch / colu
 /** What the asking token gives to every token in a head; null before the first results. */
 const row = ({ results, sizes }, layer, head) => results?.rows[layer * sizes.heads + head] ?? null;
 
-function drawPicture(screen, pixels) {
+/** The picture alone: all that changes when a head is pointed at. */
+export function drawPicture(screen, pixels = screen.pixels()) {
   const { sizes, state, shown } = screen;
   const weights = shown && row(screen, ...shown);
   paint(screen.canvas, pixels, sizes, weights?.slice(1), state.masked);

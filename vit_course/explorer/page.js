@@ -42,7 +42,7 @@ async function main() {
       return { logits, rows, lens };
     };
     const shown = pictures.map(({ name, pixels }) => ({ name, pixels: bytes(pixels) }));
-    root.screen = new Screen(root, { ...given, sizes, classes: card.classes, pictures: shown, run });
+    root.screen = new Screen(root, { ...given, sizes, classes: card.classes, pictures: shown, run, keys: document });
     root.dataset.ready = Math.round(performance.now() - began); // milliseconds
     root.dataset.simd = engine.simd;
   } catch (error) {

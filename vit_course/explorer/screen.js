@@ -3,7 +3,7 @@
 
 import { element, largestAt, mirrored, percent, readPicture, rearranged, shuffledOrder, softmax } from "./helpers.js";
 import { EXPERIMENTS } from "./experiments.js";
-import { draw } from "./draw.js";
+import { draw, drawPicture } from "./draw.js";
 import { paint, pictureCanvas } from "./maps.js";
 
 const SHUFFLE = 7; // the seed of the first shuffle
@@ -30,6 +30,7 @@ const unchanged = () => ({
  *     before the first layer and after each. It may throw an Error with a sentence.
  * given.measured: the experiments' numbers on many pictures, or null.
  * given.title, given.note: what model this is.
+ * given.keys: where Escape is heard; `root` where not given.
  */
 export class Screen {
   constructor(root, given) {
@@ -44,7 +45,7 @@ export class Screen {
     root.replaceChildren(this.#head(), this.#gallery(), this.#middle(), this.#guide(), this.#help());
     root.addEventListener("dragover", (event) => event.preventDefault());
     root.addEventListener("drop", (event) => this.#dropped(event));
-    root.addEventListener("keydown", (event) => event.key === "Escape" && this.change({ asking: 0 }));
+    (this.keys ?? root).addEventListener("keydown", (event) => event.key === "Escape" && this.change({ asking: 0 }));
     this.choose(0);
   }
 
@@ -256,7 +257,7 @@ export class Screen {
     const canvas = pictureCanvas(this.sizes, true);
     const point = (shown) => () => {
       this.shown = shown;
-      this.draw();
+      drawPicture(this);
     };
     const button = element("button", {
       type: "button", role: "switch", class: "tile", tabindex: this.tiles.length ? -1 : 0, onclick: () => this.#toggle(layer, head),
@@ -269,7 +270,7 @@ export class Screen {
 
   #answer() {
     this.bars = element("ol", { class: "bars" });
-    this.legend = element("p", { class: "quiet" });
+    this.legend = element("p", { class: "quiet", role: "status" });
     return this.#section("What it says", this.bars, this.legend);
   }
 
