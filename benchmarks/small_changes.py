@@ -1,10 +1,12 @@
-"""Does a small change to a right answer pass its check? Some two thousand of them, CPU.
+"""Does a small change to a right answer pass its check? Some seven thousand of them, CPU.
 
     python benchmarks/small_changes.py
+    python benchmarks/small_changes.py --named      # of those that fail, also whether the mistake is recognised
 
 The course's own answer to each exercise is changed in one place: another operator, number, axis, name, method or einops
 axis; a statement, argument or keyword left out; two of them exchanged; something done to the result. Each change is
-judged by `vit_course.checks.evaluate` in a worker process. What passes is judged again in a fresh process, where
+judged in a worker process, case after case until one differs (naming the mistake would need all of them, several times
+as long). What passes is judged by `vit_course.checks.evaluate`, and is judged again in a fresh process, where
 nothing ran before, and there on the cases of ten other seeds, too. Each change that passes must be known to do the same
 as the reference: `SAME` says why. One that is not known has to be looked at; the exit status is then 1. The result goes
 into benchmarks/README.md.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import functools
 import inspect
 import itertools
 import multiprocessing
@@ -35,7 +38,9 @@ from tqdm import tqdm
 
 from vit_course.checks import evaluate, exercises
 from vit_course.checks.catalogue import LESSONS
+from vit_course.checks.comparing import agree
 from vit_course.checks.conditions import standard_state
+from vit_course.checks.exercise import Observed
 from vit_course.checks.judge import judge
 
 MEMORY = 8 * 2**30  # a change can ask for a layer of any size
@@ -136,6 +141,37 @@ SAME: list[tuple[str, str, str, str]] = [
         "there are two modes only",
     ),
     ("pool", "return tokens", r"tokens\[0:, ", "from 0 on is everything"),
+    ("", "check_sizes(", "", "sizes below 1 are no case"),
+    ("", "check_mask(", "", "what is no bool mask is no case"),
+    ("", "if mask is not None", r"^if (mask != None|None is not mask):$", "another way to ask if there is one"),
+    ("LearnedPositions", "torch.empty(", r"torch\.(ones|randn|zeros)\(.*normal_\(std=0\.02\)", "overwritten at once"),
+    ("LearnedPositions", "return tokens + ", r"return self\.positions \+ tokens$", "the same sum"),
+    ("sincos_positions", "if dim % 4", r"^if dim % (-4|4\.0):$", "the remainder is 0 for the same numbers"),
+    ("sincos_positions", "torch.meshgrid(", r"\(width\)\)$", "rows come first where `indexing` is not given, too"),
+    ("sincos_positions", "place.reshape(-1, 1) * omega", r"\[omega \* place", "the same product"),
+    ("sincos_positions", "omega = ", r"dim (//|/) 4(\.0)?\) / \(dim (//|/) 4(\.0)?\)\)$", "4 divides dim"),
+    (
+        "sincos_positions",
+        "return torch.cat",
+        r"dim=1\)\.(detach\(\)|(double\(\)\.)?float\(\)|requires_grad_\(False\)|clamp\(-1, 1\))$",
+        "they are float32, from -1 to 1, and nothing in them learns",
+    ),
+    ("sincos_positions", "return torch.cat", r"dim=-1\)$", "the last of two axes"),
+    ("position_similarity", "return ", r"\.(T|transpose\((0, 1|-1, -2)\))$", "the table is its own mirror image"),
+    ("position_similarity", "return ", r"\.clamp\(-1, 1\)$", "no cosine lies beyond"),
+    ("position_similarity", "positions.norm(", r"dim=-1, keepdim", "the last of two axes"),
+    (
+        "scaled_dot_product_attention",
+        "scores = q @ k",
+        r"(\(-0\.5\) \* \(q @|transpose\(-1, -2\)|\* k\.shape\[-1\])",
+        "the same product: q and k are equally long",
+    ),
+    (
+        "layer_norm",
+        "(x - mean)",
+        r"(return bias \+ |return weight \* |\(mean - x\) \*\* 2\)|\*\* 2\.0\)|\(eps \+ variance\))",
+        "the same sums, products and squares",
+    ),
 ]
 
 
@@ -148,9 +184,7 @@ class Change(NamedTuple):
 
 def changes(exercise: str, reference: Callable) -> Iterator[Change]:
     """Every small change to the source of a reference, each once."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(reference)))
-    _undress(tree)
-    original = ast.unparse(tree)
+    tree, original = _undressed(reference)
     seen = {original}
     for parent, field, position in list(_places(tree)):
         held = getattr(parent, field)
@@ -172,8 +206,9 @@ def changes(exercise: str, reference: Callable) -> Iterator[Change]:
                 yield Change(exercise, source, *_lines(original, source))
 
 
-def _undress(tree: ast.AST) -> None:
-    """Without docstrings and annotations, which do nothing."""
+def _undressed(reference: Callable) -> tuple[ast.AST, str]:
+    """Its source without docstrings and annotations, which do nothing; as a tree and as text."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(reference)))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             node.body = node.body[1:]
@@ -181,6 +216,7 @@ def _undress(tree: ast.AST) -> None:
             node.returns = None
             for argument in node.args.args:
                 argument.annotation = None
+    return tree, ast.unparse(tree)
 
 
 def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
@@ -390,6 +426,21 @@ def built(change: Change) -> Callable:
     return namespace[change.exercise]
 
 
+def rejected(change: Change) -> tuple[str, str]:
+    """("rejected" or "cannot be made", the first case that differs), or as `verdict` has it where none does."""
+    try:
+        candidate = built(change)
+    except Exception as error:
+        return "cannot be made", repr(error)
+    exercise = exercises()[change.exercise]
+    same = functools.partial(agree, ignore=exercise.ignore, float64=exercise.float64_tolerance)
+    with standard_state():
+        cases, expected = exercise.notebook_cases, exercise.expected
+        seen = zip(cases, expected, Observed(exercise, candidate, cases), strict=True)
+        first = next((case.label for case, right, got in seen if not same(right, got)), None)
+    return verdict(change) if first is None else ("rejected", first)
+
+
 def verdict(change: Change) -> tuple[str, str]:
     """("passed", "recognised", "explained" or "cannot be made", the slug or message)."""
     try:
@@ -400,6 +451,11 @@ def verdict(change: Change) -> tuple[str, str]:
     return (
         "passed" if report.passed else "recognised" if report.mistake else "explained"
     ), report.mistake or report.message
+
+
+def made_ready(change: Change) -> tuple[str, str]:
+    """What is made once in a process, so that no change pays for it."""
+    return verdict(change._replace(source=_undressed(exercises()[change.exercise].reference)[1]))
 
 
 def afresh(change: Change) -> tuple[str, str]:
@@ -435,6 +491,8 @@ class Worker:
             self._process = self._context.Process(target=_work, args=(theirs,), daemon=True)
             self._process.start()
             theirs.close()
+            self._pipe.send((made_ready, change))
+            self._pipe.recv()
         self._pipe.send((judging, change))
         try:
             if self._pipe.poll(seconds):
@@ -465,6 +523,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=30, help="time limit of one change")
     parser.add_argument("--exercise", help="only this one; the README stays as it is")
+    parser.add_argument("--named", action="store_true", help="also judge what fails to the end: is the mistake named?")
     parser.add_argument("--show", action="store_true", help="print what is said of every change")
     options = parser.parse_args(argv)
     made = [
@@ -474,7 +533,11 @@ def main(argv: list[str]) -> int:
         for change in changes(name, exercise.reference)
     ]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([f"vit_course.checks.catalogue.lesson_{lesson}" for lesson in LESSONS])
+    late = [
+        "torch.nested._internal.nested_tensor",
+        "einops._torch_specific",
+    ]  # what a first call would import, for seconds
+    context.set_forkserver_preload([*(f"vit_course.checks.catalogue.lesson_{lesson}" for lesson in LESSONS), *late])
     start, verdicts = time.perf_counter(), _all(context, options, made)
     passing = [change for change in made if verdicts[change][0] == "passed"]
     unsure = []
@@ -504,12 +567,12 @@ def main(argv: list[str]) -> int:
 
 def _all(context: multiprocessing.context.BaseContext, options: argparse.Namespace, made: list[Change]) -> dict:
     """The verdict on every change. Each exercise keeps to one worker: its cases are made once there."""
-    bar = tqdm(total=len(made), desc="changes", mininterval=5)
+    bar, judging = tqdm(total=len(made), desc="changes", mininterval=5), verdict if options.named else rejected
 
     def judge_all(some: list[Change]) -> list[tuple[Change, tuple[str, str]]]:
         worker, said = Worker(context), []
         for change in some:
-            said.append((change, worker.ask(verdict, change, options.seconds)))
+            said.append((change, worker.ask(judging, change, options.seconds)))
             bar.update()
         worker.close()
         return said
@@ -522,7 +585,8 @@ def _all(context: multiprocessing.context.BaseContext, options: argparse.Namespa
 def report(
     made: list[Change], verdicts: dict, passing: list[Change], unknown: list[Change], unsure: list, seconds: float
 ) -> str:
-    columns = ["passed", "recognised", "explained", "stopped", "cannot be made"]
+    columns = ["passed", "rejected", "recognised", "explained", "stopped", "cannot be made"]
+    columns = [one for one in columns if any(verdict[0] == one for verdict in verdicts.values())]
     lines = [
         f"{len(made)} changes in {seconds:.0f} s. **{len(passing) - len(unknown)} do the same as the reference and "
         f"pass; {len(unknown)} others pass.** Judged again in a process where nothing ran before, and on the cases of "
@@ -536,7 +600,8 @@ def report(
         counted = Counter(verdicts[change][0] for change in made if name in (change.exercise, "all"))
         row = [name if name == "all" else f"`{name}`", counted.total(), *(counted[column] for column in columns)]
         lines.append(f"| {' | '.join(map(str, row))} |")
-    lines += ["", "recognised: by the name of a mistake. explained: by the first difference. Those that pass:", ""]
+    said = "recognised: by the name of a mistake. explained: by the first difference. " * ("explained" in columns)
+    lines += ["", f"{said}Those that pass:", ""]
     reasons = Counter((change.exercise, reason(change)) for change in passing)
     lines += [f"- `{name}`, {count}: {why or '**not known yet**'}" for (name, why), count in reasons.items()]
     return "\n".join(lines)
