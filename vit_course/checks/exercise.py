@@ -162,6 +162,8 @@ def universal_mistakes(
     for slug, (needs, ways, message) in _UNIVERSAL.items():
         if fits[needs]:
             ways = ways if tensors else ways[:1]  # where numbers are asked for, a pair of them is a mistake of its own
+            if isinstance(reference, type):  # its parameters keep their dtype, so that a cast of the input alone raises
+                ways = tuple(way for way in ways if way is not _in_float32)
             first, *others = [_wrap(reference, way) for way in ways]
             mistakes[slug] = Mistake(first, message, variants=tuple(others))
     return mistakes
@@ -186,6 +188,10 @@ def _changing_input(run: Callable, *arguments: Any) -> Any:
 
 def _viewing(run: Callable, *arguments: Any) -> Any:
     return run(*[a.view(-1).view(a.shape) if isinstance(a, Tensor) else a for a in arguments])
+
+
+def _in_float32(run: Callable, *arguments: Any) -> Any:
+    return run(*[a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments])
 
 
 def _narrow(value: Any) -> Any:
@@ -239,7 +245,7 @@ _UNIVERSAL: dict[str, tuple[str, tuple[Callable, ...], str]] = {
     ),
     "loses-dtype": (
         "dtypes",
-        (lambda run, *arguments: _each(run(*arguments), torch.Tensor.float),),
+        (lambda run, *arguments: _each(run(*arguments), torch.Tensor.float), _in_float32),
         "The numbers are right, but always come back as float32, whatever dtype went in. Keep the dtype of the "
         "input: no `.float()`, and give new tensors `dtype=x.dtype`.",
     ),
