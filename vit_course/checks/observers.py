@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dis
 import traceback
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -117,9 +118,11 @@ def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observati
         ]
         module.to(next((t.dtype for t in case.state.values()), torch.float32)).train(case.train)
         with torch.no_grad():
-            for name, value in case.state.items():
-                if shapes.get(name) == tuple(value.shape):
-                    parameters[name].copy_(value)
+            for name, parameter in parameters.items():
+                value = case.state.get(name)
+                if value is None or shapes[name] != tuple(value.shape):
+                    value = _filling(name, parameter)
+                parameter.copy_(value)
         return {"parameters": "\n".join(listed)} | first
 
     seen |= _guarded(build, printed)
@@ -130,6 +133,15 @@ def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observati
     # `module.to` may have put new tensors in place of the old ones, so they are read again.
     seen |= _observe(lambda inputs: modules[0](*inputs.values()), case.forward, case, modules[0])
     return seen
+
+
+def _filling(name: str, parameter: Tensor) -> Tensor:
+    """Numbers for a parameter that the case knows nothing of: the same for a mistake and for who makes it."""
+    if not parameter.is_floating_point():
+        return parameter
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{name} {tuple(parameter.shape)}".encode()))
+    numbers = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return numbers / parameter.shape[-1] ** 0.5 if parameter.ndim > 1 else numbers
 
 
 def _parameters(module: nn.Module, asked_for: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
