@@ -65,6 +65,7 @@ def _difference(exercise: Exercise, case: Case, name: str, expected: Observation
     return f"expected {name} {a!r}, yours is {b!r}."
 
 
+_DTYPE = "Keep the dtype of what comes in: no `.float()`, and give new tensors `dtype=x.dtype`."
 # What an error message holds → what a learner can do. einops' own words come after the pattern.
 ADVICE = {
     "before Module.__init__() call": "`__init__` has to begin with `super().__init__()`.",
@@ -86,6 +87,10 @@ ADVICE = {
     "`conv.weight.copy_(…)`.",
     "Boolean value of Tensor with more than one value": "Ask `if mask is not None` to learn whether there is one.",
     "with a bool tensor is not supported": "The opposite of a bool tensor is `~mask`.",
+    "have the same dtype": _DTYPE,
+    "mixed dtype (CPU)": _DTYPE,
+    "is not divisible by heads=": "Do the arguments in that line stand in their order? `MultiHeadSelfAttention(dim, "
+    "heads)`, `EncoderBlock(dim, heads, mlp_dim)`, `Encoder(depth, dim, heads, mlp_dim)`.",
     "for unary ~: 'NoneType'": "Without a mask there is nothing to turn round: ask `if mask is not None` first.",
     "mat1 and mat2 shapes cannot be multiplied": "An `nn.Linear(inputs, outputs)` wants `inputs` numbers on the last "
     "axis: P·P·C for a flat patch.",
