@@ -531,7 +531,16 @@ LEARNED_POSITIONS = Exercise(
 def _sincos_cases(seed: int) -> list[Case]:
     draw = Draw(seed + 8)
     height, width = draw.sizes(height=range(2, 9), width=range(2, 9))
-    sizes = [(height, width, 16), (width, height, 16), (2, 3, 8), (5, 2, 12), (1, 4, 8), (6, 1, 20), (3, 4, 4)]
+    sizes = [
+        (height, width, 16),
+        (width, height, 16),
+        (2, 3, 8),
+        (5, 2, 12),
+        (1, 4, 8),
+        (6, 1, 20),
+        (3, 4, 4),
+        (1, 1, 8),
+    ]
     sizes += [(4, 4, 24), (7, 3, 64), (8, 8, 192), (*draw.sizes(height=range(9, 15), width=range(9, 15)), 40)]
     cases = [
         Case(f"a grid of {h} × {w} patches, dim {dim}", {"height": h, "width": w, "dim": dim}) for h, w, dim in sizes
@@ -686,6 +695,20 @@ SINCOS_POSITIONS = Exercise(
             '`torch.meshgrid`, use `indexing="ij"`.',
             (_table(_down_the_columns, interleaved=True),),
         ),
+        "repeated-alike": Mistake(
+            _table(lambda height, width: (torch.arange(height).repeat(width), torch.arange(width).repeat(height))),
+            "Rows and columns are both spread over the places in the same way. Row by row, each row number stands `width` "
+            "times in a row, `repeat_interleave(width)`: 0, 0, 0, 1, 1, 1. The column numbers come again and again, "
+            "`repeat(height)`: 0, 1, 2, 0, 1, 2.",
+            (
+                _table(
+                    lambda height, width: (
+                        torch.arange(height).repeat_interleave(width),
+                        torch.arange(width).repeat_interleave(height),
+                    )
+                ),
+            ),
+        ),
         "height-and-width-swapped": Mistake(
             _refusing(lambda height, width, dim: sincos_positions(width, height, dim)),
             "Height and width have changed places, so the grid is that of a picture lying on its side. Row: "
@@ -741,6 +764,23 @@ SINCOS_POSITIONS = Exercise(
             _table(omega=lambda count: 1 / _omega(count)),
             "The frequencies rise from 1 to nearly 10,000, where neighbours get numbers that have nothing to do with each "
             "other. They fall: the exponent has a minus, or you divide by the power.",
+            # The last digits of such large angles depend on how the power is written.
+            (
+                *(
+                    _table(omega=omega, interleaved=interleaved)
+                    for interleaved in (False, True)
+                    for omega in (
+                        lambda count: 10000.0 ** (torch.arange(count) / count),
+                        lambda count: torch.tensor([10000 ** (i / count) for i in range(count)]),
+                        lambda count: torch.exp(math.log(10000) * torch.arange(count) / count),
+                        lambda count: torch.exp(torch.arange(count) * (math.log(10000) / count)),
+                    )
+                ),
+                _changed(
+                    lambda table, *_: table.float(),
+                    _table(omega=lambda count: 10000.0 ** (torch.arange(count, dtype=torch.float64) / count)),
+                ),
+            ),
         ),
         "frequencies-reversed": Mistake(
             _table(omega=lambda count: _omega(count).flip(0)),
@@ -1033,6 +1073,15 @@ POSITION_SIMILARITY = Exercise(
                 lambda positions: F.cosine_similarity(positions[:1], positions, dim=1),
                 _neighbours_only,
                 lambda positions: F.cosine_similarity(positions, positions, dim=0),
+            ),
+        ),
+        "along-the-places": Mistake(
+            lambda positions: F.cosine_similarity(positions[:, None], positions, dim=1),
+            "`F.cosine_similarity` adds up along the places here, which leaves (N, D). Between (N, 1, D) and (N, D) the "
+            "features are the last axis: `dim=-1`. (Its default is 1.)",
+            (
+                lambda positions: F.cosine_similarity(positions[:, None], positions, dim=0),
+                lambda positions: F.cosine_similarity(positions, positions[:, None], dim=1),
             ),
         ),
         "first-left-out": Mistake(
