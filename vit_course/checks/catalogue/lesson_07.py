@@ -32,6 +32,7 @@ _SIZES: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((10, 5, 9, 32, 2, 4, 22, 0), (8, 2, 6, 36, 3, 9, 28, 0), (16, 8, 7, 20, 2, 5, 33, 0)),
 )
 _TINY = (6, 6, 3, 10, 1, 5, 14, 2)  # a single patch, a single block
+_DIVIDING = ((8, 4, 3, 16, 4, 2, 8, 2), (10, 5, 3, 24, 6, 2, 12, 2))  # so that exchanged arguments raise nothing
 _LAST = ((32, 8, 10, 32, 2, 4, 64, 0), (32, 16, 10, 24, 2, 3, 96, 0), (28, 7, 12, 16, 2, 2, 48, 1))
 _NAMES = ("image_size", "patch_size", "num_classes", "dim", "depth", "heads", "mlp_dim", "in_channels")
 
@@ -55,7 +56,7 @@ def _vit_cases(seed: int) -> list[Case]:
         side = sizes["image_size"]
         images = draw.normal(batch, sizes.get("in_channels", 3), side, side, dtype=dtype)
         forward = {"images": images}
-        masked = options.pop("masked", None)
+        masked, small = options.pop("masked", None), options.pop("small", False)
         if masked is not None:
             tokens = 1 + (side // sizes["patch_size"]) ** 2
             shape = {2: (tokens, tokens), 4: (batch, 1, tokens, tokens), 5: (batch, sizes["heads"], tokens, tokens)}
@@ -65,10 +66,15 @@ def _vit_cases(seed: int) -> list[Case]:
         label += ", with a mask" * (masked is not None)
         state = random_state(draw, shapes_of(ViT, **sizes), dtype)
         state["head.weight"] *= 0.3  # smaller gradients, and with them what another order of adding up makes of them
+        if small:  # what the blocks add up is of the size of eps, so that a norm's eps shows
+            for name in state:
+                if name.startswith(("embedding", "cls", "positions")) or ".out." in name or ".fc2." in name:
+                    state[name] *= 2e-3
         return Case(label, sizes, keyword=True, forward=forward, state=state, **options)
 
     (first,), (grey,), (deep,), (other,) = ([options[draw.sizes(one=range(len(options)))[0]]] for options in _SIZES)
     last = _LAST[draw.sizes(one=range(len(_LAST)))[0]]
+    dividing = _DIVIDING[draw.sizes(one=range(len(_DIVIDING)))[0]]
     return [
         case(first, 2),
         case(grey, 3, train=False),
@@ -84,6 +90,8 @@ def _vit_cases(seed: int) -> list[Case]:
         case(first, 3, note="not contiguous in memory, ", strided=True),
         case(_TINY, 2),
         case(last, 2, train=False),
+        case(dividing, 2),
+        case(other, 2, note="small numbers, ", dtype=torch.float64, small=True),
     ]
 
 
@@ -156,6 +164,22 @@ def _ending(end: Callable[[nn.Module, Tensor], Tensor]) -> Callable:
 def _entering(begin: Callable[[nn.Module, Tensor], Tensor]) -> Callable:
     """A forward that makes the tokens in another way: `begin(module, images)`."""
     return lambda m, images, mask: m.head(m.encoder(begin(m, images), mask)[:, 0])
+
+
+def _entering_head(change: Callable[[nn.Module, Tensor], Tensor]) -> Callable:
+    """A forward without the encoder: `change(module, tokens)` in its place."""
+    return lambda m, images, mask: m.head(change(m, _tokens(m, images))[:, 0])
+
+
+def _norms_with_eps(chosen: Callable[[str], bool]) -> Callable[[nn.Module, Sizes], None]:
+    """The chosen norms, by name, with PyTorch's default eps."""
+
+    def build(m: nn.Module, s: Sizes) -> None:
+        for name, part in m.named_modules():
+            if isinstance(part, nn.LayerNorm) and chosen(name):
+                part.eps = 1e-5
+
+    return build
 
 
 def _answering(change: Callable[[Tensor], Tensor]) -> Callable:
@@ -637,6 +661,21 @@ _VIT_MISTAKES = {
         "MLP, inside the skip: `x + attention(norm1(x))`.",
         (_vit(functools.partial(_post_norm, last=False)),),
     ),
+    "encoder-not-used": Mistake(
+        _vit(_entering_head(lambda m, tokens: tokens)),
+        "The tokens never go through the blocks of `self.encoder`. Is its result lost? `tokens = self.encoder(tokens, "
+        "mask)`.",
+        (_vit(_entering_head(lambda m, tokens: m.encoder.norm(tokens))),),
+    ),
+    "eps-1e-5": Mistake(
+        _vit(build=_norms_with_eps(lambda name: True)),
+        "A norm uses PyTorch's default, eps = 1e-5. A ViT has 1e-6 in all of them, `nn.LayerNorm(dim, eps=1e-6)`; the "
+        "`Encoder` of lesson 06 has it.",
+        (
+            _vit(build=_norms_with_eps(lambda name: name == "encoder.norm")),
+            _vit(build=_norms_with_eps(lambda name: name != "encoder.norm")),
+        ),
+    ),
     "one-block-repeated": Mistake(
         _vit(build=_built(encoder=_Repeated)),
         "All blocks are one and the same: `[block] * depth` repeats it with its weights. Make each anew, in a loop.",
@@ -676,9 +715,17 @@ _VIT_MISTAKES = {
         "`heads` is taken for the width of one attention head. It is how many there are, and each is dim / heads wide.",
     ),
     "encoder-arguments-swapped": Mistake(
-        _encoder(depth=lambda s: s.heads, heads=lambda s: s.depth if s.dim % s.depth == 0 else 1),
+        _vit(build=_built(encoder=lambda s: Encoder(s.dim, s.depth, s.heads, s.mlp))),
         "The arguments of the encoder have changed places. In order they are `Encoder(depth, dim, heads, mlp_dim)`.",
-        (_vit(build=_built(encoder=lambda s: Encoder(s.depth, s.mlp, s.heads if s.mlp % s.heads == 0 else 1, s.dim))),),
+        tuple(
+            _vit(build=_built(encoder=lambda s, order=order: Encoder(*(getattr(s, name) for name in order))))
+            for order in (
+                ("depth", "dim", "mlp", "heads"),
+                ("heads", "dim", "depth", "mlp"),
+                ("depth", "mlp", "heads", "dim"),
+                ("mlp", "dim", "heads", "depth"),
+            )
+        ),
     ),
     "dropout-inside": Mistake(
         _encoder(dropout=0.1),

@@ -1,0 +1,70 @@
+"""Mistakes as a learner writes them, from the beginning, are recognised; not only as the catalogue makes them."""
+
+import pytest
+import torch
+from torch import nn
+
+from vit_course import Encoder, LearnedPositions, PatchEmbedding, layer_norm, prepend_cls_token, sincos_positions
+from vit_course.checks import evaluate
+
+
+def vit_with(make, answer=lambda m, tokens, mask: m.head(m.encoder(tokens, mask)[:, 0])):
+    """A ViT with the encoder that `make(depth, dim, heads, mlp_dim)` gives, made once, in its place."""
+
+    class ViT(nn.Module):
+        def __init__(self, *, image_size, patch_size, num_classes, dim, depth, heads, mlp_dim, in_channels=3):
+            super().__init__()
+            self.embedding = PatchEmbedding(patch_size, in_channels, dim)
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+            self.positions = LearnedPositions(1 + (image_size // patch_size) ** 2, dim)
+            self.encoder = make(depth, dim, heads, mlp_dim)
+            self.head = nn.Linear(dim, num_classes)
+
+        def forward(self, images, mask=None):
+            tokens = self.positions(prepend_cls_token(self.embedding(images), self.cls_token))
+            return answer(self, tokens, mask)
+
+    return ViT
+
+
+def last_norm_with_default_eps(depth, dim, heads, mlp_dim):
+    encoder = Encoder(depth, dim, heads, mlp_dim)
+    encoder.norm = nn.LayerNorm(dim)
+    return encoder
+
+
+@pytest.mark.parametrize(
+    ("make", "slug"),
+    [
+        (lambda depth, dim, heads, mlp_dim: Encoder(depth, dim, heads, 4 * dim), "mlp-dim-ignored"),
+        (lambda depth, dim, heads, mlp_dim: Encoder(6, dim, heads, mlp_dim), "depth-ignored"),
+        (lambda depth, dim, heads, mlp_dim: Encoder(dim, depth, heads, mlp_dim), "encoder-arguments-swapped"),
+        (lambda depth, dim, heads, mlp_dim: Encoder(depth, dim, mlp_dim, heads), "encoder-arguments-swapped"),
+        (last_norm_with_default_eps, "eps-1e-5"),
+    ],
+)
+def test_a_wrong_encoder_is_named_whatever_was_drawn_before_it(make, slug):
+    """Wrong sizes leave parameters that no case fills: they must not hold whatever the random state gives."""
+    assert evaluate("ViT", vit_with(make)).mistake == slug
+
+
+def test_an_encoder_that_is_made_and_not_used_is_named():
+    unused = vit_with(Encoder, lambda m, tokens, mask: m.head(tokens[:, 0]))
+    assert evaluate("ViT", unused).mistake == "encoder-not-used"
+
+
+def test_where_every_case_stops_over_sizes_the_order_of_arguments_is_asked_for():
+    report = evaluate("ViT", vit_with(lambda depth, dim, heads, mlp_dim: Encoder(depth, heads, dim, mlp_dim)))
+    assert report.status == "error" and "`Encoder(depth, dim, heads, mlp_dim)`" in report.message
+
+
+@pytest.mark.parametrize("cast", [lambda x, w, b: (x.float(), w.float(), b.float()), lambda x, w, b: (x, w, b)])
+def test_a_norm_in_float32_has_lost_its_dtype_and_not_its_gradient(cast):
+    def in_float32(x, weight, bias, eps=1e-6):
+        return layer_norm(*cast(x, weight, bias), eps).float()
+
+    assert evaluate("layer_norm", in_float32).mistake == "loses-dtype"
+
+
+def test_a_single_place_keeps_both_axes():
+    assert not evaluate("sincos_positions", lambda *sizes: sincos_positions(*sizes).squeeze()).passed
