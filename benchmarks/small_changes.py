@@ -172,6 +172,9 @@ SAME: list[tuple[str, str, str, str]] = [
         r"(return bias \+ |return weight \* |\(mean - x\) \*\* 2\)|\*\* 2\.0\)|\(eps \+ variance\))",
         "the same sums, products and squares",
     ),
+    ("FeedForward", "if not 0 <= dropout <= 1", "", "a dropout outside 0 to 1 is no case"),
+    ("EncoderBlock", "MultiHeadSelfAttention(", r"\(dim, heads\)$", "dim_head is no argument of the exercise"),
+    ("EncoderBlock", "x + self.", r"mask\) \+ x$|norm2\(x\)\) \+ x$", "the same sum"),
 ]
 
 
