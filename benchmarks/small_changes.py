@@ -174,6 +174,11 @@ SAME: list[tuple[str, str, str, str]] = [
     ),
     ("FeedForward", "if not 0 <= dropout <= 1", "", "a dropout outside 0 to 1 is no case"),
     ("EncoderBlock", "MultiHeadSelfAttention(", r"\(dim, heads\)$", "dim_head is no argument of the exercise"),
+    ("Encoder", "EncoderBlock(", r"mlp_dim, dropout\) for", "dim_head is no argument of the exercise"),
+    ("count_parameters", "return ", r"\) // 1$", "the same whole number"),
+    ("count_parameters", "tokens = ", r"patch_size\) \+ 1$", "the same sum"),
+    ("count_parameters", "embedding = ", r"= tokens \* dim \+ ", "the same sum"),
+    ("count_parameters", "attention = ", r"= \(dim \+ 1\) \* dim \+ ", "the same sum"),
     ("EncoderBlock", "x + self.", r"mask\) \+ x$|norm2\(x\)\) \+ x$", "the same sum"),
 ]
 
