@@ -91,6 +91,9 @@ def test_generate_and_autograde(course):
     assert best == {f"check-{name}": exercises()[name].points for name in NAMES}
     feedback = (course / "autograded" / "ada" / "lesson_01" / "01_patches.ipynb").read_text()
     assert "cuts the long row of numbers" in feedback  # the card is there for the student to read
+    nbgrader("generate_feedback", "lesson_01", folder=course)
+    page = (course / "feedback" / "ada" / "lesson_01" / "01_patches.html").read_text(encoding="utf-8")
+    assert "cuts the long row of numbers" in page  # nbgrader shows hidden tests there as well: ours hold no secret
 
 
 def test_what_happens_to_notebooks_decides_no_points(course):

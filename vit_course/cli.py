@@ -153,9 +153,9 @@ def grade(options: argparse.Namespace) -> int:
 
 
 def gradescope(options: argparse.Namespace) -> int:
-    from vit_course.grading.command import build_gradescope
+    from vit_course.grading.gradescope import command
 
-    return build_gradescope(options)
+    return command(options)
 
 
 def explorer(options: argparse.Namespace) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
-import hashlib
 import json
 import os
 import secrets
@@ -17,11 +15,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-import vit_course
 from vit_course.grading import canvas, moodle, output, pages
 from vit_course.grading import grades as grading
 from vit_course.grading.archives import Unreadable
 from vit_course.grading.collect import Student, collect
+from vit_course.grading.course import NoSuchLesson, course_facts, find_lesson, version
 from vit_course.grading.gradebooks import GradebookError, read_sheet
 from vit_course.grading.grades import Row
 from vit_course.grading.pool import CannotGrade, Work, records
@@ -29,6 +27,14 @@ from vit_course.grading.settings import Settings, SettingsError, read_settings
 from vit_course.grading.submission import Record, Task, kept_record
 
 RECORDS, RUN = "records", "run.json"
+_SAID = (
+    FileNotFoundError,
+    Unreadable,
+    SettingsError,
+    GradebookError,
+    NoSuchLesson,
+    CannotGrade,
+)  # their text is enough
 MEMORY_OF_A_JOB = 3 * 2**29  # bytes
 
 
@@ -43,30 +49,20 @@ def main(options: argparse.Namespace, *, marker: Callable[..., Any] | None = Non
 
     try:
         return _run(options, marker)
-    except (FileNotFoundError, Unreadable, SettingsError, GradebookError, Unprotected, CannotGrade, _Stop) as error:
+    except (
+        FileNotFoundError,
+        Unreadable,
+        SettingsError,
+        GradebookError,
+        Unprotected,
+        CannotGrade,
+        NoSuchLesson,
+        _Stop,
+    ) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         print(f"{error.filename or options.out}: {error.strerror}.", file=sys.stderr)
     return 1
-
-
-def build_gradescope(options: argparse.Namespace) -> int:
-    """Run `vit-course gradescope`. Returns the exit status."""
-    from vit_course.grading import gradescope
-
-    try:
-        by_lesson, _ = course_facts()
-        lesson = _lesson(options.lesson, by_lesson)
-        read_settings(options.settings, {name: one for one, names in by_lesson.items() for name in names})
-        gradescope.build(options.out, lesson, options.settings)
-    except (SettingsError, _Stop) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{options.out}: {error.strerror}.", file=sys.stderr)
-        return 1
-    print(f"{options.out}: upload it under Configure Autograder. Give the container 1.5 GB of memory or more.")
-    return 0
 
 
 class _Stop(ValueError):
@@ -75,7 +71,7 @@ class _Stop(ValueError):
 
 def _run(options: argparse.Namespace, marker: Callable[..., Any] | None) -> int:
     by_lesson, points = course_facts()
-    lesson = _lesson(options.lesson, by_lesson)
+    lesson = find_lesson(options.lesson, by_lesson)
     settings = read_settings(options.settings, {name: one for one, names in by_lesson.items() for name in names})
     exports = _exports(options.exports)
     part, parts = _shard(options.shard)
@@ -104,35 +100,6 @@ def _run(options: argparse.Namespace, marker: Callable[..., Any] | None) -> int:
     made = grading.rows(found, points, settings, lesson=lesson)
     _write_all(options.out, made, {**points, **settings.points}, task, settings, exports)
     return 0
-
-
-@functools.cache
-def version() -> str:
-    """The course, and what decides a verdict: a digest of the sources, and PyTorch."""
-    import torch
-
-    package = Path(vit_course.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted([*package.glob("*.py"), *package.glob("checks/**/*.py"), *package.glob("grading/*.py")]):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"vit-course {vit_course.__version__} ({digest.hexdigest()[:10]}), PyTorch {torch.__version__}"
-
-
-def course_facts() -> tuple[dict[str, tuple[str, ...]], dict[str, float]]:
-    """The exercises by lesson, and the points of each."""
-    from vit_course.checks import exercises
-
-    by_lesson: dict[str, tuple[str, ...]] = {}
-    for name, exercise in exercises().items():
-        by_lesson[exercise.lesson] = (*by_lesson.get(exercise.lesson, ()), name)
-    return by_lesson, {name: exercise.points for name, exercise in exercises().items()}
-
-
-def _lesson(given: str, by_lesson: dict[str, tuple[str, ...]]) -> str:
-    lesson = given.zfill(2) if given else ""
-    if lesson and lesson not in by_lesson:
-        raise _Stop(f"There is no lesson {given!r} with exercises. There are: {', '.join(by_lesson)}.")
-    return lesson
 
 
 def _exports(given: Sequence[Sequence[str]]) -> list[tuple[str, Path]]:

@@ -9,6 +9,7 @@ breaks out of everything else still cannot write a result.
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -45,6 +46,26 @@ chmod 700 "$root/results"
 cd /
 PYTHONPATH="$root/source/course" exec "$root/venv/bin/python" -B -m vit_course.grading.gradescope "$root"
 """
+
+
+def command(options: argparse.Namespace) -> int:
+    """Run `vit-course gradescope`. Returns the exit status."""
+    from vit_course.grading.course import NoSuchLesson, course_facts, find_lesson
+    from vit_course.grading.settings import SettingsError, read_settings
+
+    try:
+        by_lesson, _ = course_facts()
+        lesson = find_lesson(options.lesson, by_lesson)
+        read_settings(options.settings, {name: one for one, names in by_lesson.items() for name in names})
+        build(options.out, lesson, options.settings)
+    except (SettingsError, NoSuchLesson) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{options.out}: {error.strerror}.", file=sys.stderr)
+        return 1
+    print(f"{options.out}: upload it under Configure Autograder. Give the container 1.5 GB of memory or more.")
+    return 0
 
 
 def build(out: Path, lesson: str, settings: Path | None = None) -> None:
@@ -95,7 +116,7 @@ def results(root: Path) -> dict[str, Any]:
     """What Gradescope reads, for the submission there. Runs as nobody."""
     from vit_course.grading.archives import files_under
     from vit_course.grading.collect import Student
-    from vit_course.grading.command import course_facts, version
+    from vit_course.grading.course import course_facts, version
     from vit_course.grading.grades import rows
     from vit_course.grading.pool import Hands, Work, closed_to_others
     from vit_course.grading.settings import read_settings

@@ -34,10 +34,7 @@ _GRADE = {
         "الدرجة",
     ),
 }
-_FEEDBACK = {
-    *("feedback comments", "feedback als kommentar", "commentaires de feedback", "commentaires"),
-    *("comentarios de retroalimentación", "commenti di feedback", "feedback"),
-}
+_FEEDBACK = ("feedback", "commentaires", "comentarios", "commenti")  # so the column of comments begins
 
 
 def fill(made: Sequence[Row], path: Path) -> Filled:
@@ -60,7 +57,7 @@ def fill(made: Sequence[Row], path: Path) -> Filled:
         )
     ours, matched, notes = one_each(made), 0, set()
     left = dict(ours)
-    comments = sheet.column(lambda head: head.casefold() in _FEEDBACK)
+    comments = sheet.column(lambda head: head.casefold().startswith(_FEEDBACK))
     for line in sheet.lines:
         row = _find(left, sheet, line, identity)
         if row is None:
