@@ -234,7 +234,7 @@ export class Screen {
     const { depth, heads } = this.sizes;
     const grid = element("div", { class: "heads", role: "group", "aria-label": "All heads, a row for each layer" });
     grid.append(element("span", {}), ...Array.from({ length: heads }, (_, head) => element("span", { class: "quiet over" }, `head ${head}`)));
-    grid.append(element("span", { class: "quiet over" }, "read as"));
+    grid.append(element("span", { class: "quiet over last" }, "read as"));
     this.readings = [];
     this.tiles = [];
     for (let layer = -1; layer < depth; layer++) {
