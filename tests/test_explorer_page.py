@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from test_browser import CHROMIUM, FLAGS, PATIENCE
 
+import vit_course.explorer
 from vit_course.checkpoints import load_checkpoint
 from vit_course.cli import main
 from vit_course.explorer.bundle import SCREEN, script
@@ -25,6 +26,7 @@ from vit_course.explorer.page import write_page
 from vit_course.explorer.pictures import drawn
 from vit_course.images import to_floats
 
+EXPLORER = Path(vit_course.explorer.__file__).parent
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
@@ -273,7 +275,7 @@ def test_each_experiment_wants_a_prediction_and_then_shows(site, opened):
         settled(page)
         said = page.locator(".seen").inner_text()
         assert "You said:" in said and "NaN" not in said and "undefined" not in said
-        assert "On 1,000 CIFAR-10 test images" in said
+        assert ("On 1,000 CIFAR-10 test images" in said) == (EXPLORER / "measured.json").is_file()
         shot(page, f"experiment-{index + 1}")
     assert page.complaints == []
 
