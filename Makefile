@@ -19,7 +19,7 @@ SETUP = @command -v "$(or $(PYTHON),python3)" >/dev/null || { \
 OLD := build/old-torch
 OLD_TORCH := "torch==2.4.*" "torchvision==0.19.*"
 
-.PHONY: lab test test-all test-old-torch setup book course solutions notebooks lint help
+.PHONY: lab test test-all test-old-torch setup setup-dev book course solutions notebooks lint help
 .DEFAULT_GOAL := help
 
 help:
@@ -31,7 +31,7 @@ help:
 	@echo "make book       write the solutions as one site, build/book/index.html"
 	@echo "make course     run every solution notebook first, and write build/course/index.html"
 	@echo "make notebooks  write notebooks/ from solutions/"
-	@echo "make lint       check the code's style, the spelling and the notebooks"
+	@echo "make lint       check the code's style, the spelling, the workflows and the notebooks"
 
 lab:
 	$(SETUP) --extra lab --quiet
@@ -39,6 +39,9 @@ lab:
 
 setup:
 	$(SETUP) --extra lab
+
+setup-dev:
+	$(SETUP) --extra dev
 
 test:
 	$(SETUP) --extra dev --quiet
@@ -76,5 +79,7 @@ lint:
 	$(SETUP) --extra dev --quiet
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m codespell_lib README.md CONTRIBUTING.md benchmarks docs notebooks scripts vit_course
+	$(RUN) -m codespell_lib README.md CONTRIBUTING.md CHANGELOG.md benchmarks docs notebooks scripts vit_course
+	$(RUN) -m check_jsonschema --quiet --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.yml)
+	$(dir $(RUN))zizmor --offline --quiet .github
 	$(RUN) -m vit_course.authoring lint

@@ -30,7 +30,7 @@ FEWEST_FIGURES = 3
 LONGEST_IN_A_FIGURE = 40  # characters; a longer text in the call of a figure tells what is to be seen
 READABLE_ID = re.compile(r"[a-z][a-z0-9]*([-_][A-Za-z0-9_]+)*")
 AUTOMATIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f-]+)?")
-TEXTS = ("README.md", "CONTRIBUTING.md")
+TEXTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
