@@ -153,6 +153,7 @@ def answers(lesson):
     right = re.sub(rf"^[ \t]*({BEGIN}|{END})[ \t]*\n?", "", solved[f"ex-{name}"], flags=re.MULTILINE)
     slug, mistake = next(iter(exercise.mistakes.items()))
     wrong = f"from vit_course.checks import exercises\n\n{name} = exercises()[{name!r}].mistakes[{slug!r}].candidate"
+    wrong += f"\n{name}.__name__ = {name!r}"  # by which `check` knows the exercise
     return name, wrong, mistake.message, right
 
 
