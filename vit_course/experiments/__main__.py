@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from vit_course.data import ImageSet, load_images
-from vit_course.experiments import finetuning
-from vit_course.training import ingredients
+from vit_course.experiments import finetuning, ingredients
 
 
 def halves(images: ImageSet, first: int) -> tuple[ImageSet, ImageSet]:

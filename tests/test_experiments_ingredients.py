@@ -6,8 +6,8 @@ import json
 import pytest
 
 from vit_course.data import load_images
+from vit_course.experiments import ingredients
 from vit_course.experiments.__main__ import halves, main
-from vit_course.training import ingredients
 
 
 @pytest.fixture
