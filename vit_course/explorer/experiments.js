@@ -122,7 +122,11 @@ const masking = {
       const rows = Object.keys(top).map(
         (hidden) => `${hidden} hidden: ${share(top[hidden])}, ${share(drawn[hidden])}, ${share(least[hidden])}`,
       );
-      seen.push(`${onMany(measured)}, right without the most attended, without any, without the least. ${rows.join("; ")}.`);
+      const inverse = Object.keys(top).every((hidden) => least[hidden] < top[hidden]);
+      seen.push(
+        `${onMany(measured)}, right without the most attended, without as many at random, without the least attended: ` +
+          `${rows.join("; ")}.` + (inverse ? " The least attended are missed most: attention is not importance." : ""),
+      );
     }
     return { set: { masked: new Set(most), asking: 0 }, seen };
   },
