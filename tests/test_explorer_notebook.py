@@ -246,7 +246,10 @@ explore(model, classes=card("cifar10")["classes"])"""
 def test_in_jupyterlab(jupyter, page, tmp_path):  # noqa: F811
     pytest.importorskip("anywidget", reason="anywidget is not installed")
     cells = [nbformat.v4.new_code_cell(SOURCE), nbformat.v4.new_code_cell("1 + 1")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "work" / "explorer.ipynb")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # else JupyterLab asks which
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "work" / "explorer.ipynb"
+    )
     complaints = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{jupyter}/lab/tree/explorer.ipynb?token=course&reset")
