@@ -872,12 +872,12 @@ def _step_cases(seed: int) -> list[Case]:
         targets = draw.whole(steps, batch) % classes
         if soft:
             targets = (2 * draw.normal(steps, batch, classes)).softmax(dim=-1)
-        kind = "probabilities" if soft else "class numbers"
+        kind = "probabilities" if soft else "numbers"
         lr, momentum, decay = rates
-        said = (
-            f"{steps} step{'s' * (steps > 1)} with {batch} images and {kind}, SGD with lr {lr:g}, momentum {momentum:g}"
+        said = f"{steps} step{'s' * (steps > 1)} with {batch} images of {channels} × {side} × {side} and {kind} of {classes}"
+        said += f" classes, SGD with lr {lr:g}, momentum {momentum:g}, weight decay {decay:g}" + (
+            ", a model with batch norm" if norm else ""
         )
-        said += f", weight decay {decay:g}" + (", a model with batch norm" if norm else "")
         given = {"images": images, "targets": targets, "lr": lr, "momentum": momentum, "weight_decay": decay}
         said += f", {'train' if train else 'eval'} mode at first"
         returns = results_of_steps(state, steps)
