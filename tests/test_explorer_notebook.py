@@ -242,6 +242,7 @@ model = load_checkpoint("cifar10")
 explore(model, classes=card("cifar10")["classes"])"""
 
 
+@pytest.mark.slow  # the first widget of a new JupyterLab takes minutes on a busy machine
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_in_jupyterlab(jupyter, page, tmp_path):  # noqa: F811
     pytest.importorskip("anywidget", reason="anywidget is not installed")
