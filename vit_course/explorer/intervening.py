@@ -18,7 +18,7 @@ from torch.func import functional_call
 from torch.utils.hooks import RemovableHandle
 
 from vit_course.attention import scaled_dot_product_attention
-from vit_course.embeddings import pool
+from vit_course.inspection import logit_lens, mask_without
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run(
         # A model may send one image after another through its encoder.
         streams = [torch.cat(streams[layer :: depth + 1]) for layer in range(depth + 1)]
         attentions = [torch.cat(attentions[layer::depth]) for layer in range(depth)]
-        return Seen(logits, attentions, torch.stack([_read(model, stream) for stream in streams], dim=1))
+        return Seen(logits, attentions, logit_lens(model, streams).transpose(0, 1))
     finally:
         model.train(training)
 
@@ -127,7 +127,7 @@ def _mask(
         return None
     patches = images[0].numel() // model.get_submodule("embedding.projection").in_features
     if isinstance(masked, Tensor):
-        return torch.nn.functional.pad(~masked, (1, 0), value=True)[:, None, None]
+        return mask_without(masked)
     if not all(0 <= patch < patches for patch in masked):
         raise ValueError(f"there are {patches} patches, counted from 0; got {sorted(masked)}.")
     mask = torch.ones(1, 1 + patches, dtype=torch.bool, device=images.device)
@@ -179,8 +179,3 @@ def _positions(model: nn.Module, weight: float) -> dict[str, Tensor]:
     if not isinstance(positions, Tensor):
         return {}  # a model without positions
     return {"positions.positions": torch.cat([positions[:, :1], weight * positions[:, 1:]], dim=1)}
-
-
-def _read(model: nn.Module, stream: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch classes"]:
-    """What the last norm and the head make of the tokens as they are in the middle."""
-    return model.head(pool(model.encoder.norm(stream), getattr(model, "pool", "cls")))
