@@ -201,8 +201,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
 def held_out(images: ImageSet, count: int = 5_000) -> tuple[ImageSet, ImageSet]:
     """The images to learn from, and a fixed part of them to choose by."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
-    parts = order[count:], order[:count]
-    return tuple(dataclasses.replace(images, images=images.images[p], labels=images.labels[p]) for p in parts)
+    return images.some(order[count:]), images.some(order[:count])
 
 
 def main(argv: list[str]) -> None:

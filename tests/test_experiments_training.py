@@ -1,7 +1,5 @@
 """Runs that are ill, and the network to compare with."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -14,10 +12,7 @@ from vit_course.training.reporting import Report
 @pytest.fixture(scope="module")
 def sets():
     images = load_images("shapes", limit=160)
-    return [
-        dataclasses.replace(images, images=images.images[part], labels=images.labels[part])
-        for part in (slice(96), slice(96, None))
-    ]
+    return [images.some(slice(96)), images.some(slice(96, None))]
 
 
 def test_every_illness_shows_two_losses_and_leaves_the_notebook_as_it_was(sets):
@@ -32,7 +27,7 @@ def test_every_illness_shows_two_losses_and_leaves_the_notebook_as_it_was(sets):
 
 
 def test_without_augmentation_pictures_are_learned_by_heart(sets):
-    few = dataclasses.replace(sets[0], images=sets[0].images[:24], labels=sets[0].labels[:24])
+    few = sets[0].some(slice(24))
     plain, cropped = (run_with(kind, few, sets[1], steps=60) for kind in ("no augmentation", "none"))
     assert sum(plain.training[-10:]) < sum(cropped.training[-10:])
 

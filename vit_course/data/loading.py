@@ -10,7 +10,7 @@ import os
 import pickle
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -69,6 +69,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def some(self, chosen: Tensor | slice) -> "ImageSet":
+        """Some of them with their labels: by number, by a mask of bools, or a slice."""
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.images.shape))

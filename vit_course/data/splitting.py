@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from vit_course.data.listing import named, plain, splits
 from vit_course.data.loading import ImageSet, load_images
@@ -39,7 +38,8 @@ def split_images(images: ImageSet, share: float = 0.2, seed: int = 0) -> tuple[I
     for label, count in enumerate(counts):
         if count > 1:
             kept_back[order[images.labels[order] == label][: min(count - 1, max(1, round(share * count)))]] = True
-    learn, test = _part(images, ~kept_back, "train"), _part(images, kept_back, "test")
+    learn = dataclasses.replace(images.some(~kept_back), split="train")
+    test = dataclasses.replace(images.some(kept_back), split="test")
     alone = [name for name, count in zip(images.classes, counts, strict=True) if count == 1]
     said = (
         f"{plain(images.name)}: split by seed {seed}, {len(learn):,} images to learn from, {len(test):,} to test with."
@@ -69,7 +69,3 @@ def learn_and_test(
     if splits(Path(folder).expanduser()):
         return images, load_images(folder, "test", size=size, limit=limit)
     return split_images(images, share, seed)
-
-
-def _part(images: ImageSet, chosen: Tensor, split: str) -> ImageSet:
-    return dataclasses.replace(images, split=split, images=images.images[chosen], labels=images.labels[chosen])

@@ -10,7 +10,6 @@ from vit_course.experiments.finetuning import (
     learn_from,
     linear_probe,
     shipped_table,
-    some_of,
 )
 from vit_course.experiments.inside import (
     accuracy_with_hidden,
@@ -57,7 +56,6 @@ __all__ = [
     "run_with",
     "share_explained",
     "shipped_table",
-    "some_of",
     "spearman",
     "tokens_with_a_dot",
     "wilson",

@@ -1,20 +1,11 @@
 """The experiments whose results the lessons show, to be made again: python -m vit_course.experiments NAME."""
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 
-from vit_course.data import ImageSet, load_images
+from vit_course.data import load_images
 from vit_course.experiments import finetuning, ingredients
-
-
-def halves(images: ImageSet, first: int) -> tuple[ImageSet, ImageSet]:
-    """The first images, and the others."""
-    return (
-        dataclasses.replace(images, images=images.images[:first], labels=images.labels[:first]),
-        dataclasses.replace(images, images=images.images[first:], labels=images.labels[first:]),
-    )
 
 
 def _ingredients(options: argparse.Namespace) -> None:
@@ -22,7 +13,8 @@ def _ingredients(options: argparse.Namespace) -> None:
     if images.name != "cifar10":
         raise ValueError("this experiment is about CIFAR-10, and these are other images: see above.")
     images = ingredients.smaller(images, ingredients.SIZE)
-    ingredients.measure(*halves(images, ingredients.LEARNED_FROM), options.out or ingredients.TABLE)
+    first = ingredients.LEARNED_FROM
+    ingredients.measure(images.some(slice(first)), images.some(slice(first, None)), options.out or ingredients.TABLE)
 
 
 def _finetuning(options: argparse.Namespace) -> None:

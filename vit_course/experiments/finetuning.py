@@ -68,11 +68,6 @@ def balanced(labels: Int64[Tensor, " images"], count: int, seed: int = 0) -> Int
     return chosen
 
 
-def some_of(images: ImageSet, chosen: Int64[Tensor, " count"]) -> ImageSet:
-    """The images at these places."""
-    return dataclasses.replace(images, images=images.images[chosen], labels=images.labels[chosen])
-
-
 def learn_from(
     start: Start, images: ImageSet, test: ImageSet, *, steps: int, batch_size: int = 32, seed: int = 0, **options: Any
 ) -> ViT:
@@ -201,7 +196,7 @@ def measure(out: Path) -> dict[str, Any]:
         print(f"{start}, {share:.0%} of the labels, seed {seed}: {found['accuracy']:.1%}", flush=True)
 
     kept: dict[str, Tensor] = {}
-    tested = some_of(test, balanced(test.labels, TESTED))
+    tested = test.some(balanced(test.labels, TESTED))
     for start, share, seed in _rows():
         if (start, share, seed) in done:
             continue
@@ -215,7 +210,7 @@ def measure(out: Path) -> dict[str, Any]:
             found = {"decay": decay, "accuracy": accuracy(head(new), test.labels), "tested": len(test)}
         else:
             steps = STEPS if share < 1 else LONG_STEPS
-            part = some_of(images, chosen)
+            part = images.some(chosen)
             model = learn_from(start, part, test, steps=steps, batch_size=BATCH_SIZE, seed=seed, report=Report())
             found = {"steps": steps, "accuracy": evaluate(model, tested, precision), "tested": TESTED}
         add(start, share, seed, images=len(chosen), **found, seconds=round(time.monotonic() - began))
@@ -229,7 +224,7 @@ def _features(kept: dict[str, Tensor], images: ImageSet, chosen: Tensor | None) 
     known = kept.setdefault(images.split, torch.full((len(images), model.cls_token.shape[-1]), torch.nan))
     missing = chosen[known[chosen, 0].isnan()]
     if len(missing):
-        known[missing] = features(model, some_of(images, missing))
+        known[missing] = features(model, images.some(missing))
     return known[chosen]
 
 
