@@ -112,6 +112,13 @@ def test_spearman_by_its_formula():
     assert spearman(one[0], one[0] ** 3).item() == pytest.approx(1)
 
 
+def test_equals_share_a_rank():
+    """Ranks 1.5, 1.5, 3.5, 3.5 against 1 to 4: a correlation of 4 / sqrt(4 · 5)."""
+    layers, costs = torch.tensor([1.0, 1, 2, 2]), torch.tensor([1.0, 2, 3, 4])
+    for order in ([0, 1, 2, 3], [1, 0, 3, 2], [2, 0, 3, 1]):
+        assert spearman(layers[order], costs[order]).item() == pytest.approx(4 / 20**0.5)
+
+
 @pytest.mark.parametrize("streams", [1, 2])
 def test_kernels_move_and_the_notebook_stays_as_it_was(streams):
     torch.manual_seed(2)

@@ -106,9 +106,9 @@ def gradient_times_token(
 
 
 def spearman(one: Float[Tensor, "*batch places"], other: Float[Tensor, "*batch places"]) -> Float[Tensor, "*batch"]:
-    """How alike two orders are, from -1 to 1: the correlation of their ranks (Spearman 1904)."""
-    ranks = [values.argsort(dim=-1).argsort(dim=-1).double() for values in (one, other)]
-    a, b = (rank - rank.mean(dim=-1, keepdim=True) for rank in ranks)
+    """How alike two orders are, from -1 to 1: the correlation of their ranks (Spearman 1904). Equals share a rank."""
+    # How many are below, less how many are above: twice the rank, about its mean.
+    a, b = ((values[..., None] - values[..., None, :]).sign().sum(dim=-1).double() for values in (one, other))
     return ((a * b).sum(dim=-1) / (a.norm(dim=-1) * b.norm(dim=-1))).float()
 
 
