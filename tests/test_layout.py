@@ -13,7 +13,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Each may import what stands before it, and nothing else. A module that is not here has no place in the house yet.
 ORDER = [
     *("paths", "profiles"),
-    *("images", "patches", "embeddings", "attention", "encoder", "vit", "parts", "finetuning", "inspection"),
+    *("images", "patches", "embeddings", "attention", "encoder", "vit", "parts"),
+    *("finetuning", "inspection", "hybrids"),
     *("data", "plots", "training", "checkpoints", "experiments", "explorer", "training.command"),
     *("checks", "copies", "authoring", "doctor", "grading", "cli"),
 ]

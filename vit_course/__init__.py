@@ -44,6 +44,8 @@ _EXPORTS = {
     "mean_attention_distance": "inspection",
     "receptive_field": "inspection",
     "attention_rollout": "inspection",
+    "HybridEmbedding": "hybrids",
+    "relative_position_index": "hybrids",
     "CIFAR10_CLASSES": "data",
     "ImageSet": "data",
     "load_images": "data",
