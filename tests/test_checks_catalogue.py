@@ -14,7 +14,8 @@ from vit_course.checks.conditions import standard_state
 from vit_course.checks.exercise import Observed
 from vit_course.checks.judge import judge
 
-FRESH_SEEDS = (1, 20, 300)
+# One for every change, others with what is slow by nature.
+FRESH_SEEDS = (1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (20, 300)))
 MISTAKES = [
     pytest.param(name, slug, candidate, id=f"{name}-{slug}-{number}")
     for name, exercise in exercises().items()

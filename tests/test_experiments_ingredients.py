@@ -29,8 +29,9 @@ def table_of(tmp_path, accuracies):
     return path
 
 
-def test_the_courses_table_is_whole():
-    found = ingredients.measured()
+@pytest.mark.parametrize("table", [ingredients.TABLE, ingredients.SHORT])
+def test_the_courses_tables_are_whole(table):
+    found = ingredients.measured(table)
     assert [effect.name for effect in found.effects] == list(ingredients.CHANGES)
     assert found.effects[0].difference == 0 and found.noise > 0
     assert "training images" in found.conditions

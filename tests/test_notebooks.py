@@ -91,7 +91,10 @@ wrong = exercises()[{name!r}].mistakes[{slug!r}].candidate
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_every_answer_gets_its_card(lesson, monkeypatch):
-    """With the learner's imports: the committed solution passes, and so does the reference; each mistake is named."""
+    """With the learner's imports: the committed solution passes, and so does the reference; a mistake is named.
+
+    Every mistake is tried in test_checks_catalogue.py; a card is made of its report in one way.
+    """
     cards = []
     monkeypatch.setattr("vit_course.checks.notebook.show", cards.append)
     learner, solved = cells(NOTEBOOKS / lesson), cells(SOLUTIONS / lesson)
@@ -110,7 +113,7 @@ def test_every_answer_gets_its_card(lesson, monkeypatch):
         assert f"✓ {name}: right" in given(solved[f"ex-{name}"].source, name)
         code = inspect.getsource(exercise.reference)  # the same, but not the course's own object
         assert f"✓ {name}: right" in given(REFERENCE.format(module=exercise.reference.__module__, code=code), name)
-        for slug, mistake in exercise.mistakes.items():
+        for slug, mistake in [*exercise.mistakes.items()][:3]:
             said = given(MISTAKE.format(name=name, slug=slug), name, f"check(wrong, name={name!r})")
             assert mistake.message in said, f"{slug}: {said}"
 

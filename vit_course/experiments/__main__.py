@@ -14,7 +14,10 @@ def _ingredients(options: argparse.Namespace) -> None:
         raise ValueError("this experiment is about CIFAR-10, and these are other images: see above.")
     images = ingredients.smaller(images, ingredients.SIZE)
     first = ingredients.LEARNED_FROM
-    ingredients.measure(images.some(slice(first)), images.some(slice(first, None)), options.out or ingredients.TABLE)
+    sets = images.some(slice(first)), images.some(slice(first, None))
+    table = options.out or ingredients.TABLE
+    ingredients.measure(*sets, table)
+    ingredients.measure(*sets, table.with_stem(f"{table.stem}-short"), steps=ingredients.FEW_STEPS)
 
 
 def _finetuning(options: argparse.Namespace) -> None:

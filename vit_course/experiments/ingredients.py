@@ -2,7 +2,8 @@
 
     python -m vit_course.experiments ingredients
 
-makes the table `ingredients.json` beside this file; lesson 08 draws it.
+makes the tables `ingredients.json` and `ingredients-short.json`, of a third of the steps, beside this file; lesson 08
+draws both.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from vit_course.training.recipes import RECIPES, Recipe
 from vit_course.training.reporting import Report
 
 TABLE = Path(__file__).with_suffix(".json")
+SHORT = TABLE.with_stem(f"{TABLE.stem}-short")
 AS_IT_IS = "fast as it is"
 # Each name says what is done to the recipe. AdamW's rate is the best of those tried in benchmarks/ideas.md.
 CHANGES: dict[str, dict] = {
@@ -38,7 +40,7 @@ CHANGES: dict[str, dict] = {
 }
 SEEDS = (0, 1, 2)
 # Small enough for two slow cores: pictures of half the size, which the recipe does not grow, in half batches.
-SIZE, BATCH_SIZE, LEARNED_FROM, HELD_OUT, STEPS = 16, 64, 2_500, 2_500, 150
+SIZE, BATCH_SIZE, LEARNED_FROM, HELD_OUT, STEPS, FEW_STEPS = 16, 64, 2_500, 2_500, 450, 150
 
 
 class Effect(NamedTuple):
