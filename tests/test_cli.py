@@ -31,6 +31,7 @@ finally:
         "update",
         "lab",
         "progress",
+        "certificate",
         "course",
         "book",
         "nbgrader-source",

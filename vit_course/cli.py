@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command("lab", lab, "Copy missing notebooks to work/ and open JupyterLab, which gets any further arguments.")
     progress_ = command("progress", progress, "Show how far you have come.")
     progress_.add_argument("--export", metavar="FILE", help="write it to a file as JSON as well")
+    certificate_ = command("certificate", certificate, "Write the course's last page, filled in from your progress.")
+    certificate_.add_argument("--name", default="", help="yours, if you like")
+    certificate_.add_argument("--out", default="certificate.html", metavar="FILE", help="(default: certificate.html)")
     for name, run, text in (
         ("course", course, "Run every solution notebook and write what comes out as one site."),
         ("book", book, "Write the solution notebooks, as they are, as one site."),
@@ -105,6 +108,14 @@ def progress(options: argparse.Namespace) -> int:
         except OSError as error:
             return _failed(f"The progress cannot be written to {options.export}: {error.strerror}.")
     return 0
+
+
+def certificate(options: argparse.Namespace) -> int:
+    from vit_course.checks import certificate as fill_in
+
+    made = fill_in(options.name, options.out)
+    print(made)
+    return 0 if made.path else 1
 
 
 def nbgrader_source(options: argparse.Namespace) -> int:

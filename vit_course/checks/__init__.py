@@ -1,6 +1,7 @@
 """Checks that never pass wrong code, never fail right code, and say which mistake was made.
 
-In a notebook: `check`, `hint`, `solution`, `progress`, `mine`. For tests and tools: `evaluate`, `exercises`.
+In a notebook: `check`, `hint`, `solution`, `progress`, `mine`, `keep_accuracy`, `certificate`. For tests and tools:
+`evaluate`, `exercises`.
 
 The names below are looked up when they are used: a grading worker imports `vit_course.checks.observers` and must get
 neither the reference model nor the catalogue of mistakes with it.
@@ -14,10 +15,12 @@ _EXPORTS = {
     "Exercise": "exercise",
     "Mistake": "exercise",
     "Report": "judge",
+    "certificate": "last_page",
     "check": "notebook",
     "evaluate": "evaluation",
     "exercises": "catalogue",
     "hint": "notebook",
+    "keep_accuracy": "record",
     "mine": "answers",
     "progress": "record",
     "solution": "notebook",

@@ -36,13 +36,13 @@ class Card:
 
     def _repr_html_(self) -> str:
         colour = COLOURS[self.kind]
-        parts = [f'<div style="font-weight:600">{SYMBOLS[self.kind]} {_inline(self.title)}</div>']
-        parts += [f'<div style="margin-top:0.4em">{_inline(text)}</div>' for text in self.paragraphs]
+        parts = [f'<div style="font-weight:600">{SYMBOLS[self.kind]} {inline(self.title)}</div>']
+        parts += [f'<div style="margin-top:0.4em">{inline(text)}</div>' for text in self.paragraphs]
         if self.picture:
             parts.append(f'<div style="margin-top:0.6em">{self.picture}</div>')
         for summary, text in self.details:
             parts.append(
-                f'<details style="margin-top:0.4em"><summary>{_inline(summary)}</summary>'
+                f'<details style="margin-top:0.4em"><summary>{inline(summary)}</summary>'
                 f'<pre style="color:inherit;background:transparent;white-space:pre-wrap">{html.escape(text)}</pre>'
                 "</details>"
             )
@@ -56,9 +56,32 @@ class Card:
         return "\n".join(lines)
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
+    """Plain text as HTML; what stands between backticks is code."""
     escaped = html.escape(text).replace("\n", "<br>")
     return re.sub(r"`([^`]+)`", r'<code style="color:inherit;background:transparent">\1</code>', escaped)
+
+
+def printable(text: str) -> str:
+    """Without what turns a line around or is no character: a name or a message is somebody else's to choose."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", text)
+
+
+def page(title: str, body: str, style: str) -> str:
+    """A page of its own, in HTML. Nothing is loaded and nothing runs, even if something should slip through.
+
+    Args:
+        title: plain text.
+        body: HTML, with all that comes from others escaped.
+        style: CSS.
+    """
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(printable(title))}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
 
 
 def show(card: Card) -> None:

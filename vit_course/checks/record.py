@@ -6,15 +6,19 @@ import contextlib
 import datetime
 import html
 import json
+import math
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from vit_course.checks.catalogue import exercises
+from vit_course.data import ImageSet
 from vit_course.paths import home, personal
+from vit_course.training import Trained
 
 NAME = "progress.json"
+BEST = "best accuracy"  # beside the exercises; no name of one has a space
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Progress:
 
     Attributes:
         entries: name → {"passed": bool, "attempts": int, "passed_at": ISO time or None} and, where it could be kept,
-            "answer": its source; only what was tried.
+            "answer": its source; only what was tried. `BEST` → what `best` says.
         notice: what the learner should know about the file, or "".
     """
 
@@ -33,6 +37,13 @@ class Progress:
     @property
     def passed(self) -> list[str]:
         return [name for name in exercises() if self.entries.get(name, {}).get("passed")]
+
+    @property
+    def best(self) -> dict[str, dict]:
+        """By the name of the images, what `keep_accuracy` kept: {"accuracy": 0 … 1, "images": how many, "at": ISO time,
+        and "seconds" and "device" of the training, or None}."""
+        kept = self.entries.get(BEST, {})
+        return {name: one for name, one in kept.items() if isinstance(one, dict) and _is_share(one.get("accuracy"))}
 
     def export(self, path: str | os.PathLike) -> Path:
         """Write the progress as JSON, to take elsewhere or to hand in. Returns where it was written."""
@@ -99,8 +110,7 @@ def record(name: str, passed: bool, answer: str | None = None) -> str:
     now.entries[name] = {
         "passed": passed or entry.get("passed") is True,
         "attempts": (attempts if isinstance(attempts, int) else 0) + 1,
-        "passed_at": entry.get("passed_at")
-        or (datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds") if passed else None),
+        "passed_at": entry.get("passed_at") or (_now() if passed else None),
     }
     if answer := answer or entry.get("answer"):
         now.entries[name]["answer"] = answer
@@ -109,6 +119,45 @@ def record(name: str, passed: bool, answer: str | None = None) -> str:
     except OSError as error:
         return f"Your progress could not be saved ({error}). The check itself is not affected."
     return now.notice
+
+
+def keep_accuracy(accuracy: float | Trained, test: ImageSet) -> str:
+    """Keep the accuracy of a model of one's own beside one's progress, if it is the best on images of this name.
+
+    Args:
+        accuracy: a share, 0 … 1; or what `train` gives, which also says how long it took, and on what.
+        test: the images on which it was measured.
+
+    Returns:
+        What was done, as a sentence.
+
+    Raises:
+        ValueError: it is no share, as after a training without test images.
+    """
+    trained = accuracy if isinstance(accuracy, Trained) else None
+    share = float(trained.accuracy if trained else accuracy)
+    if not _is_share(share):
+        raise ValueError(f"an accuracy is a share of test images, 0 … 1; got {share}.")
+    now = progress()
+    said, before = f"{share:.1%} of {len(test):,} {test.name} images right", now.best.get(test.name)
+    if before and before["accuracy"] >= share:
+        return f"{said}. Your best stays {before['accuracy']:.1%}."
+    kept = {"accuracy": share, "images": len(test), "at": _now()}
+    kept |= {"seconds": trained and trained.seconds, "device": trained and trained.device}
+    now.entries[BEST] = now.best | {test.name: kept}
+    try:
+        _write(_path(), now.entries)
+    except OSError as error:
+        return f"{said}. It could not be kept ({error})."
+    return " ".join(filter(None, (f"{said}, kept as your best.", now.notice)))
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value <= 1
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def _path() -> Path:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from vit_course.checks.cards import Card
+from vit_course.checks.cards import Card, page, printable
 from vit_course.grading import grades, output, pictures
 from vit_course.grading.grades import Row
 from vit_course.grading.output import number
@@ -67,7 +67,7 @@ def feedback(made: Sequence[Row], worth: Mapping[str, float], course: str) -> st
             "sizes and numbers. The cards there show some mistakes in a picture as well. If you think that this page "
             "is mistaken, say so to your instructor.</p>"
         )
-    return _page(f"Feedback: {made[0].name}", parts)
+    return page(f"Feedback: {made[0].name}", "\n".join(parts), _STYLE)
 
 
 def _lesson(row: Row, worth: Mapping[str, float]) -> list[str]:
@@ -90,7 +90,7 @@ def _lesson(row: Row, worth: Mapping[str, float]) -> list[str]:
             said.append(f'Nothing stands here yet. `hint("{mark["exercise"]}")` in the notebook helps to begin.')
         elif mark["status"] in ("failed", "error"):
             said.append(f'`hint("{mark["exercise"]}")` in the notebook gives a first hint.')
-        card = Card(_KINDS.get(mark["status"], mark["status"]), _printable(title), tuple(map(_printable, said)))
+        card = Card(_KINDS.get(mark["status"], mark["status"]), printable(title), tuple(map(printable, said)))
         parts.append(f'<div class="card">{card._repr_html_()}</div>')
     return parts
 
@@ -147,7 +147,7 @@ def class_page(made: Sequence[Row], *, course: str, protections: Mapping[str, Se
     if in_force:
         listed = "".join(f"<li>{_text(text)}</li>" for text in in_force)
         parts += ["<h2>What kept students' code in</h2>", f'<ul class="small">{listed}</ul>']
-    return _page(title, parts)
+    return page(title, "\n".join(parts), _STYLE)
 
 
 def _misconceptions(made: Sequence[Row]) -> list[str]:
@@ -194,26 +194,9 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _printable(text: str) -> str:
-    """Without what turns a line around or is no character: an exception's message is the student's to choose."""
-    return re.sub("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", text)
-
-
 def _text(text: str) -> str:
-    return html.escape(_printable(str(text)))
+    return html.escape(printable(str(text)))
 
 
 def _code(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", _text(text))
-
-
-def _page(title: str, parts: Sequence[str]) -> str:
-    body = "\n".join(parts)
-    # Nothing is loaded and nothing runs, even if something should slip through.
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
