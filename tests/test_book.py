@@ -19,6 +19,7 @@ from vit_course.authoring.book import build_book, first_page, only_links_among, 
 from vit_course.authoring.course import write_book
 from vit_course.authoring.generate import STUB, tidy
 from vit_course.authoring.published import bring_in_step
+from vit_course.explorer.page import files
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -60,7 +61,9 @@ def small(tmp_path_factory):
     )
     tidy(first)
     bring_in_step(first, "00_first.ipynb", "owner/course", "main")
-    second = new_notebook(cells=[new_markdown_cell("# Second\n\n## Here\n\nText.", id="b")])
+    second = new_notebook(
+        cells=[new_markdown_cell("# Second\n\n## Here\n\nIn [the explorer](../README.md#the-explorer).", id="b")]
+    )
     tidy(second)
     out = tmp_path_factory.mktemp("book")
     build_book({"00_first.ipynb": first, "01_second.ipynb": second}, out, "", root=out / "nowhere")
@@ -91,6 +94,13 @@ def test_it_leads_to_its_neighbours_and_only_to_pages(small):
     assert re.search(r'class="right-next"\s+href="01_second.html"', small["00_first"])
     assert re.search(r'class="left-prev"\s+href="00_first.html"', small["01_second"])
     assert 'href="00_first.html"' in small["index"]
+
+
+def test_the_explorer_is_in_it(small, book):
+    assert 'In <a href="explorer.html">the explorer</a>.' in small["01_second"]
+    assert (book / "explorer.html").read_bytes() == files()["explorer.html"]
+    linked = [path.stem[:2] for path in book.glob("*.html") if "explorer.html" in Page(path.read_text("utf-8")).links]
+    assert sorted(linked) == ["04", "05", "10", "in"]  # the lessons that send there, and the first page
 
 
 def test_the_set_up_and_the_badge_stay_out(small):

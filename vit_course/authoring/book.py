@@ -1,4 +1,5 @@
-"""The course as one static site: each lesson's text and figures, stubs as learners get them, solutions folded.
+"""The course as one static site: each lesson's text and figures, stubs as learners get them, solutions folded; and the
+explorer.
 
 Made by sphinx from executed solutions. A page asks nothing of another server: the theme brings its own fonts and its
 search, formulas become MathML, and a badge becomes a plain link.
@@ -24,6 +25,7 @@ from vit_course.authoring.generate import learners_notebook
 from vit_course.authoring.lint import BEGIN, END
 from vit_course.authoring.published import badge
 from vit_course.copies import BADGE_ID, SETUP_ID
+from vit_course.explorer.page import WHOLE, files
 
 TITLE = "A Vision Transformer from scratch"
 APPENDIX = ("notation", "article")  # of docs/
@@ -35,6 +37,7 @@ CONFIGURATION = {
     "extensions": ["myst_nb", "vit_course.authoring.book"],
     "html_theme": "sphinx_book_theme",
     "html_static_path": ["_static"],
+    "html_extra_path": ["_extra"],
     "html_css_files": ["course.css"],
     "html_copy_source": False,
     "html_show_sphinx": False,
@@ -95,6 +98,8 @@ def build_book(solutions: Mapping[str, NotebookNode], out: Path, times: str = ""
         source = Path(temporary)
         (source / "docs").mkdir()
         (source / "_static").mkdir()
+        (source / "_extra").mkdir()
+        (source / "_extra" / WHOLE).write_bytes(files()[WHOLE])
         (source / "_static" / "course.css").write_text(STYLE, encoding="utf-8")
         (source / "_static" / "favicon.svg").write_text(FAVICON, encoding="utf-8")
         docs = [path for name in APPENDIX if (path := root / "docs" / f"{name}.md").is_file()]
@@ -178,7 +183,10 @@ def first_page(root: Path, pages: Collection[str], times: str) -> str:
 
 
 def only_links_among(markdown: str, pages: Collection[str]) -> str:
-    """Links to the book's pages lead there, and those to other files of the repository become plain text."""
+    """Links to the book's pages lead there, and those to other files of the repository become plain text.
+
+    Where the README describes the explorer, the book has it.
+    """
 
     def link(found: re.Match) -> str:
         text, target = found.groups()
@@ -186,6 +194,8 @@ def only_links_among(markdown: str, pages: Collection[str]) -> str:
         name = place.rpartition("/")[2]
         if re.match(r"[a-z]+:", target):
             return found[0]
+        if anchor == "the-explorer":
+            return f'<a href="{WHOLE}">{text}</a>'  # no page of sphinx's: to Markdown's links it does not exist
         return f"[{text}]({name}{mark}{anchor})" if name in pages else text
 
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)", link, markdown)

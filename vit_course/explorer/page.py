@@ -10,7 +10,7 @@ from vit_course.explorer.bundle import HERE, SCREEN, script, style
 from vit_course.explorer.pictures import drawn
 from vit_course.paths import write_whole
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, WHOLE = "weights.safetensors", "explorer.html"
 # No request leaves the page, whatever is in it: at most its own weights are fetched.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; "
@@ -57,8 +57,20 @@ def write_page(folder: Path, checkpoint: str | Path = "cifar10") -> dict[Path, i
         The files and their sizes in bytes.
 
     Raises:
-        ValueError: there is no such checkpoint, it is damaged, or its pictures are neither grey nor coloured.
+        ValueError: as `files`.
         StorageError: the folder cannot be written.
+    """
+    written = {folder / name: content for name, content in files(checkpoint).items()}
+    for path, content in written.items():
+        write_whole(path, content)
+    return {path: len(content) for path, content in written.items()}
+
+
+def files(checkpoint: str | Path = "cifar10") -> dict[str, bytes]:
+    """What `write_page` writes, by name.
+
+    Raises:
+        ValueError: there is no such checkpoint, it is damaged, or its pictures are neither grey nor coloured.
     """
     configuration = checkpoints.configuration(checkpoints.load_checkpoint(checkpoint))
     weights, card = checkpoints.weights_path(checkpoint).read_bytes(), checkpoints.card(checkpoint)
@@ -72,14 +84,11 @@ def write_page(folder: Path, checkpoint: str | Path = "cifar10") -> dict[Path, i
     }
     carried = base64.b64encode(weights).decode()
     inside = f'<script type="application/octet-stream" id="weights">{carried}</script>\n'
-    written = {
-        folder / "index.html": PAGE.format(**parts, attributes=f' data-weights="{WEIGHTS}"', weights="").encode(),
-        folder / WEIGHTS: weights,
-        folder / "explorer.html": PAGE.format(**parts, attributes="", weights=inside).encode(),
+    return {
+        "index.html": PAGE.format(**parts, attributes=f' data-weights="{WEIGHTS}"', weights="").encode(),
+        WEIGHTS: weights,
+        WHOLE: PAGE.format(**parts, attributes="", weights=inside).encode(),
     }
-    for path, content in written.items():
-        write_whole(path, content)
-    return {path: len(content) for path, content in written.items()}
 
 
 def _given(card: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
