@@ -1,5 +1,6 @@
 """The explorer in a notebook: any ViT, run in the kernel; a sentence where it cannot be run; a still picture."""
 
+import functools
 import json
 import os
 import sys
@@ -9,12 +10,13 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from right_answers_06 import OwnAttention
 from right_answers_07 import RIGHT_ANSWERS
 from small_vit import small
 from test_browser import CHROMIUM, card, jupyter, page, theme  # noqa: F401  (fixtures among them)
 from torch import nn
 
-from vit_course import load_images
+from vit_course import load_images, with_parts
 from vit_course.attention import MultiHeadSelfAttention
 from vit_course.checkpoints import load_checkpoint
 from vit_course.explorer import explore
@@ -91,8 +93,8 @@ def test_the_model_is_left_as_it_was():
     "change, words",
     [
         ({"temperature": 0}, "temperature is above 0, got 0"),
-        ({"off": [(2, 0)]}, "2 layers of 3 heads, counted from 0"),
-        ({"off": [(0, -1)]}, "2 layers of 3 heads, counted from 0"),
+        ({"off": [(2, 0)]}, "2 layers of 3 heads, from 0"),
+        ({"off": [(0, -1)]}, "2 layers of 3 heads, from 0"),
     ],
 )
 def test_a_change_that_cannot_be_is_refused(change, words):
@@ -164,6 +166,17 @@ class Unfinished(MultiHeadSelfAttention):
         raise NotImplementedError
 
 
+def past_its_layers(model, part=None):
+    """Its blocks, or the part of them, are not called as layers are, so that no hook sees them."""
+    if part is None:
+        model.encoder.forward = lambda x, mask=None: functools.reduce(
+            lambda x, block: block.forward(x, mask), model.encoder.blocks, x
+        )
+    for block in model.encoder.blocks if part else ():
+        block.forward = functools.partial(lambda block, x, mask=None: x + block.attention.forward(x, mask), block)
+    return model
+
+
 def without_heads(model):
     for block in model.encoder.blocks:
         del block.attention.heads
@@ -176,13 +189,37 @@ def unfinished(model, kind=Unfinished):
     return model
 
 
+class Untold(nn.Module):
+    """Attention that keeps its number of heads where nobody looks for it."""
+
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.inside = [OwnAttention(dim, heads)]
+        self.qkv, self.out = self.inside[0].qkv, self.inside[0].out
+
+    def forward(self, x, mask=None):
+        return self.inside[0](x, mask)
+
+
+def test_attention_may_use_its_weights_past_their_layers_and_hide_its_number_of_heads():
+    images, change = to_floats(bytes_like()), Intervention(masked=[4], off=[(0, 1)], temperature=2)
+    expected = run(small(), images, change)
+    by_function, untold = unfinished(small(), ByFunction), with_parts(small(), MultiHeadSelfAttention=Untold)
+    by_function.load_state_dict(small().state_dict())
+    torch.testing.assert_close(run(by_function, images, change), expected)
+    torch.testing.assert_close(run(untold, images, change, heads=3), expected)
+    assert explore(untold, bytes_like(), heads=3).problem is None
+    assert "Untold does not say how many heads it has" in explore(untold, bytes_like()).problem
+
+
 @pytest.mark.parametrize(
     "model, words",
     [
-        (nn.Linear(2, 2), "has no `encoder.blocks.0.attention.qkv`"),
+        (nn.Linear(2, 2), "there is no attention to record"),
         (without_heads(small()), "keep the number, as `self.heads = heads`"),
         (unfinished(small()), "A part of it is not written yet."),
-        (unfinished(small(), ByFunction), "are not called as layers"),
+        (past_its_layers(small()), "are not called as layers"),
+        (past_its_layers(small(), "attention"), "are not called as layers"),
         (small(classification=False), "has no `head`"),
         (small(image_size=16), "this ViT is for images of"),
     ],

@@ -159,6 +159,11 @@ def test_the_lens_reads_the_mean_where_the_model_does():
     assert torch.allclose(logit_lens(model, stream)[-1], logits, atol=1e-6)
 
 
+def test_the_lens_needs_a_head():
+    with pytest.raises(ValueError, match="has no `head`"):
+        logit_lens(small(classification=False), [torch.zeros(2, 7, 24)])
+
+
 def test_a_learners_attention_is_recorded_with_its_mask():
     model, mask = small(), torch.ones(7, 7, dtype=torch.bool).tril()
     for given in (None, mask):

@@ -186,10 +186,13 @@ def attention_layers(model: nn.Module, heads: int | None = None) -> list[tuple[n
         )
     layers = []
     for layer in found:
-        names = ("heads", "num_heads", "n_heads")
+        names = ("heads", "num_heads", "n_heads", "h")
         known = [getattr(layer, name) for name in names if isinstance(getattr(layer, name, None), int)]
         if not known and heads is None:
-            raise ValueError(f"{type(layer).__name__} does not say how many heads it has: give heads=….")
+            raise ValueError(
+                f"{type(layer).__name__} does not say how many heads it has: keep the number, as "
+                "`self.heads = heads`, or give heads=…."
+            )
         layers.append((layer, known[0] if known else heads))
     return layers
 
@@ -239,7 +242,15 @@ def logit_lens(
     Args:
         model: a `ViT` with a classifier.
         stream: as `recorded_stream` gives it.
+
+    Raises:
+        ValueError: the model has no `encoder.norm` or no `head`.
     """
+    for name in ("encoder.norm", "head"):
+        try:
+            model.get_submodule(name)
+        except AttributeError as error:
+            raise ValueError(f"this model has no `{name}`, so no class can be read from its layers.") from error
     mode = getattr(model, "pool", "cls")
     return torch.stack([model.head(pool(model.encoder.norm(tokens), mode)) for tokens in stream])
 
@@ -270,7 +281,7 @@ def without_heads(model: nn.Module, *pairs: tuple[int, int], heads: int | None =
             raise ValueError(
                 f"there is no head {head} in a layer {layer}: {len(layers)} layers of {layers[0][1]} heads, from 0."
             )
-    with _restored([layer.out.weight for layer, _ in layers]):
+    with _restored([layers[index][0].out.weight for index in {index for index, _ in pairs}]):
         with torch.no_grad():
             for index, head in pairs:
                 layer, count = layers[index]

@@ -31,6 +31,7 @@ def explore(
     *,
     classes: Sequence[str] | None = None,
     prepare: Callable[[Tensor], Tensor] = to_floats,
+    heads: int | None = None,
 ) -> Explorer:
     """Look into a ViT, live: as the last value of a cell it shows itself.
 
@@ -40,6 +41,7 @@ def explore(
             given.
         classes: their names, in the order of the model's scores.
         prepare: makes of bytes what the model takes; floats from -1 to 1 where not given.
+        heads: how many each layer has, where the model keeps no number of them.
 
     Raises:
         ValueError: the images are no bytes of such a shape, or there are none.
@@ -48,7 +50,7 @@ def explore(
         classes = images.classes if classes is None else classes
         images = images.images
     pictures = drawn(*_wanted(model)) if images is None else _pictures(images)
-    return Explorer(model, pictures, classes, prepare)
+    return Explorer(model, pictures, classes, prepare, heads)
 
 
 class Explorer:
@@ -59,9 +61,14 @@ class Explorer:
     """
 
     def __init__(
-        self, model: nn.Module, pictures: list[Picture], classes: Sequence[str] | None, prepare: Callable
+        self,
+        model: nn.Module,
+        pictures: list[Picture],
+        classes: Sequence[str] | None,
+        prepare: Callable,
+        heads: int | None,
     ) -> None:
-        self.model, self.pictures, self.prepare = model, pictures, prepare
+        self.model, self.pictures, self.prepare, self.heads = model, pictures, prepare, heads
         self.problem: str | None = None
         self._widget = None
         try:
@@ -78,7 +85,7 @@ class Explorer:
         """Run the model on one picture, changed or as it is."""
         parameter = next(self.model.parameters(), torch.empty(0))
         images = self.prepare(pixels[None]).to(parameter.device, parameter.dtype)
-        return run(self.model, images, change)
+        return run(self.model, images, change, self.heads)
 
     def still(self) -> Drawn:
         """The first picture, where CLS looks in every head, and the classes. With its own text.
