@@ -17,6 +17,12 @@ LESSONS = sorted(path.name for path in SOLUTIONS.glob("*.ipynb"))
 assert LESSONS, f"no notebooks in {SOLUTIONS}"
 
 
+def every_other(first):
+    """Running a lesson takes long: `make test` does so once, solved or untouched in turn; `make test-all` both ways."""
+    slow = pytest.mark.slow
+    return [pytest.param(name, marks=() if i % 2 == first else slow, id=name) for i, name in enumerate(LESSONS)]
+
+
 def cells(path):
     return {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
 
@@ -47,7 +53,7 @@ def nbval(notebook, folder, *, strict):
     assert " passed" in done.stdout
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
+@pytest.mark.parametrize("lesson", every_other(0))
 def test_solution_runs_to_its_end(lesson, tmp_path, images_at_hand, monkeypatch):
     """On real images where there are some; the untouched notebook below runs on those that the course draws."""
     if images_at_hand[0] is not None:
@@ -55,7 +61,7 @@ def test_solution_runs_to_its_end(lesson, tmp_path, images_at_hand, monkeypatch)
     nbval(nbformat.read(SOLUTIONS / lesson, as_version=4), tmp_path, strict=True)
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
+@pytest.mark.parametrize("lesson", every_other(1))
 def test_untouched_notebook_runs_to_its_end(lesson, tmp_path, monkeypatch):
     """Each check says quietly that nothing was tried, and exact cells print what they print in the solution."""
     cards = []
