@@ -177,8 +177,26 @@ SAME: list[tuple[str, str, str, str]] = [
     ("Encoder", "EncoderBlock(", r"mlp_dim, dropout\) for", "dim_head is no argument of the exercise"),
     ("count_parameters", "return ", r"\) // 1$", "the same whole number"),
     ("count_parameters", "tokens = ", r"patch_size\) \+ 1$", "the same sum"),
-    ("count_parameters", "embedding = ", r"= tokens \* dim \+ ", "the same sum"),
-    ("count_parameters", "attention = ", r"= \(dim \+ 1\) \* dim \+ ", "the same sum"),
+    (
+        "count_parameters",
+        "embedding = ",
+        r"= (tokens \* )?dim \+ |= dim \* \(p|\(1 \+|\(in_ch|dim \* tokens",
+        "the same sum",
+    ),
+    (
+        "count_parameters",
+        "attention = ",
+        r"= \(dim \+ 1\) \* dim \+ |= dim \* \(\(|dim \* \(dim|3 \* \(|\(1 \+",
+        "the same sum",
+    ),
+    ("count_parameters", "mlp = ", r"= \(?mlp_dim|\(1 \+|dim \* \(mlp_dim \+ 1\)", "the same sum"),
+    ("count_parameters", "norm = ", r"dim \* 2", "the same product"),
+    (
+        "count_parameters",
+        "return ",
+        r"return (\(dim|norm|depth)|num_classes \* \(|\(1 \+|norm\) \* depth|\(2 \* norm|\(mlp|norm \* 2",
+        "the same sum",
+    ),
     ("EncoderBlock", "x + self.", r"mask\) \+ x$|norm2\(x\)\) \+ x$", "the same sum"),
 ]
 
@@ -222,7 +240,7 @@ def _undressed(reference: Callable) -> tuple[ast.AST, str]:
             node.body = node.body[1:]
         if isinstance(node, ast.FunctionDef):
             node.returns = None
-            for argument in node.args.args:
+            for argument in (*node.args.args, *node.args.kwonlyargs):
                 argument.annotation = None
     return tree, ast.unparse(tree)
 
