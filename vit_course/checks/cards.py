@@ -11,8 +11,8 @@ import re
 import sys
 from dataclasses import dataclass
 
-# Middle tones that stand out on white and on black.
-COLOURS = {"passed": "#1a9850", "failed": "#d95f02", "error": "#d95f02", "unattempted": "#7f7f7f", "info": "#4575b4"}
+# Middle tones, 3 to 1 against white as against the grounds of dark themes, up to Colab's #383838.
+COLOURS = {"passed": "#1a9850", "failed": "#d95f02", "error": "#d95f02", "unattempted": "#848484", "info": "#5588c7"}
 SYMBOLS = {"passed": "✓", "failed": "✗", "error": "✗", "unattempted": "○", "info": "→"}
 
 

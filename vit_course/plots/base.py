@@ -26,8 +26,10 @@ BLUE, ORANGE, GREEN, RED, PURPLE, YELLOW, SKY, GREY = (
     "#56B4E9",
     "#7F7F7F",
 )
+# For what is thin or stands alone on white paper: 3 to 1 against it, as WCAG 2.1 asks (1.4.11).
+DARK_ORANGE, DARK_SKY = "#C47F00", "#3594CC"
 # Curves and points that are told apart without colour: colour, marker, line.
-LOOKS = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"))
+LOOKS = ((BLUE, "o", "-"), (DARK_ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"))
 DPI = 100
 # Inches. Narrower, and small pictures cannot be told apart; wider or higher, and a notebook has no room.
 NARROWEST, WIDEST, HIGHEST = 3.0, 10.0, 10.0

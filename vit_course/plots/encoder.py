@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREEN, GREY, LOOKS, ORANGE, SKY, Drawn, panels
+from vit_course.plots.base import BLUE, DARK_ORANGE, DARK_SKY, GREEN, GREY, LOOKS, ORANGE, Drawn, panels
 from vit_course.plots.words import counted, listed, one_line
 
 # Where things stand on the way of x, from below, and what stands on a branch beside it.
@@ -91,7 +91,7 @@ def contributions(stream: Sequence[float], added: Sequence[tuple[str, Sequence[f
     Raises:
         ValueError: not as many lengths everywhere, or more than three branches.
     """
-    colours = (BLUE, ORANGE, GREEN)
+    colours = (BLUE, DARK_ORANGE, GREEN)
     if len(added) > len(colours) or any(len(lengths) != len(stream) for _, lengths in added):
         raise ValueError(f"up to three branches with {len(stream)} lengths each; got {[len(one) for _, one in added]}.")
     figure, axes = panels(1, 1, (6.2, 3.4))
@@ -178,7 +178,7 @@ def activations(x: Tensor, curves: Sequence[tuple[str, Tensor]], difference: tup
     axes[0, 0].legend(frameon=False, fontsize=11)
     if difference is not None:
         title, values = difference
-        axes[0, 1].plot(x, values, color=SKY, linewidth=2.2)
+        axes[0, 1].plot(x, values, color=DARK_SKY, linewidth=2.2)
         axes[0, 1].set_title(title, fontsize=11)
         axes[0, 1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
         said.append(f"“{title}”: between {values.min():.1e} and {values.max():.1e}")

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREY, LOOKS, ORANGE, Drawn, cell_size, panels, text_size
+from vit_course.plots.base import BLUE, DARK_ORANGE, GREY, LOOKS, Drawn, cell_size, panels, text_size
 from vit_course.plots.words import counted, listed, one_line, percent
 
 
@@ -68,7 +68,7 @@ def losses_of_runs(runs: Sequence[tuple[str, Sequence[float], Sequence[tuple[int
         smooth = np.convolve(training, np.ones(window) / window, mode="valid")
         axis.plot(np.arange(window, len(training) + 1), smooth, color=BLUE, linewidth=1.6, label="learned from")
         steps, values = zip(*held_out, strict=True)
-        axis.plot(steps, values, "s--", color=ORANGE, markersize=3.5, linewidth=1.6, label="held out")
+        axis.plot(steps, values, "s--", color=DARK_ORANGE, markersize=3.5, linewidth=1.6, label="held out")
         axis.set(xlabel="step")
         axis.grid(axis="y", color=GREY, alpha=0.25)
         axis.set_title(title, fontsize=12)
@@ -99,7 +99,7 @@ def effects(rows: Sequence[tuple[str, Sequence[float]]], base: float, noise: flo
     for line, (label, accuracies) in enumerate(rows):
         mean = sum(accuracies) / len(accuracies)
         beyond = abs(mean - base) > noise
-        colour = ORANGE if beyond else BLUE
+        colour = DARK_ORANGE if beyond else BLUE
         axis.plot([100 * mean] * 2, [line - 0.3, line + 0.3], color=colour, linewidth=4, solid_capstyle="butt")
         axis.plot([100 * one for one in accuracies], [line] * len(accuracies), "o", color=colour, markersize=5)
         change = f", {100 * (mean - base):+.1f} points{'' if beyond else ', within noise'}" if line else ""

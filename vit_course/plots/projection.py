@@ -12,11 +12,11 @@ from torch import Tensor
 
 from vit_course.plots.base import (
     BLUE,
+    DARK_ORANGE,
+    DARK_SKY,
     GREEN,
     GREY,
-    ORANGE,
     RED,
-    SKY,
     SMALLEST_TEXT,
     Drawn,
     cell_size,
@@ -156,7 +156,7 @@ def lost(dims: Sequence[int], curves: Sequence[tuple[str, Sequence[float]]]) -> 
     Raises:
         ValueError: more than three curves.
     """
-    looks = ((ORANGE, "s", "--"), (GREEN, "^", "-."), (BLUE, "o", "-"))
+    looks = ((DARK_ORANGE, "s", "--"), (GREEN, "^", "-."), (BLUE, "o", "-"))
     if len(curves) > len(looks):
         raise ValueError(f"three curves can be told apart; got {len(curves)}.")
     figure, axes = panels(1, 1, (6.5, 3.4))
@@ -199,7 +199,7 @@ def long_axis(pairs: Tensor, titles: Sequence[str]) -> Drawn:
         mean = some.mean(dim=0)
         _, sizes, directions = torch.linalg.svd(some - mean, full_matrices=False)
         spread = sizes / max(1, len(some) - 1) ** 0.5
-        axis.plot(*some.T.numpy(), ".", markersize=3, color=SKY)
+        axis.plot(*some.T.numpy(), ".", markersize=3, color=DARK_SKY)
         for direction, length, colour, line in zip(directions, spread, (BLUE, RED), ("-", "--"), strict=True):
             ends = torch.stack([mean - 2 * length * direction, mean + 2 * length * direction])
             axis.plot(*ends.T.numpy(), line, color=colour, linewidth=2.5)
@@ -268,7 +268,8 @@ def axis_orders(patch_size: int, orders: Sequence[tuple[str, Sequence[tuple[int,
             names.append(f"{letter} {row},{column}")
             if points > SMALLEST_TEXT:
                 name = f"{letter}\n{row},{column}"
-                axis.text(left + 0.47, 0.5, name, ha="center", va="center", fontsize=points, color="white")
+                on = "white" if letter == "B" else "black"
+                axis.text(left + 0.47, 0.5, name, ha="center", va="center", fontsize=points, color=on)
         said.append(f"“{one_line(title)}” {', '.join(names[:8])}{' …' if len(names) > 8 else ''}")
         axis.set(xlim=(-0.1, count + 0.1), ylim=(-0.05, 1.05))
         axis.set_title(title, fontsize=11, loc="left")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vit_course.plots.base import BLUE, ORANGE, Drawn, panels
+from vit_course.plots.base import BLUE, DARK_ORANGE, Drawn, panels
 
 
 def training_curve(losses: Sequence[float], evaluations: Sequence[tuple[int, float, float]], total_steps: int) -> Drawn:
@@ -30,7 +30,7 @@ def training_curve(losses: Sequence[float], evaluations: Sequence[tuple[int, flo
     alt = f"The training loss goes from {losses[0]:.2f} to {smooth[-1]:.2f} in {len(losses)} of {total_steps} steps."
     if evaluations:
         right = axis.twinx()
-        right.plot([step for step, _, _ in evaluations], [100 * a for _, _, a in evaluations], "o-", color=ORANGE)
+        right.plot([step for step, _, _ in evaluations], [100 * a for _, _, a in evaluations], "o-", color=DARK_ORANGE)
         right.set_ylabel("accuracy on test images, %", color="#8A5F00")
         right.set_ylim(0, 100)
         right.spines["top"].set_visible(False)

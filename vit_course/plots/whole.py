@@ -7,7 +7,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, YELLOW, Drawn, cell_size, panels, text_size
+from vit_course.plots.base import (
+    BLUE,
+    DARK_ORANGE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    YELLOW,
+    Drawn,
+    cell_size,
+    panels,
+    text_size,
+)
 from vit_course.plots.words import correlation, listed, one_line, percent, rounded
 
 _FILLS = (ORANGE, BLUE, SKY, GREEN, PURPLE, YELLOW, GREY)
@@ -35,7 +48,8 @@ def parameter_shares(models: Sequence[tuple[str, Mapping[str, int]]]) -> Drawn:
         total, left = sum(parts.values()), 0.0
         for (name, count), fill in zip(parts.items(), _FILLS, strict=False):
             share = count / total
-            axis.barh(line, share, left=left, height=0.7, color=fill, edgecolor="white", label=name if not line else "")
+            look = {"color": fill, "edgecolor": "black", "linewidth": 0.6, "label": name if not line else ""}
+            axis.barh(line, share, left=left, height=0.7, **look)
             if share > _SMALLEST_LABEL:
                 colour = "white" if fill == BLUE else "black"
                 axis.text(left + share / 2, line, f"{share:.0%}", ha="center", va="center", fontsize=11, color=colour)
@@ -63,7 +77,7 @@ def accuracies(rows: Sequence[tuple[str, float]], chance: float) -> Drawn:
     figure, axes = panels(1, 1, (7, 0.36 * len(rows) + 0.9))
     axis = axes[0, 0]
     for line, (_, value) in enumerate(rows):
-        axis.barh(line, 100 * value, height=0.7, color=BLUE if line == 0 else ORANGE)
+        axis.barh(line, 100 * value, height=0.7, color=BLUE if line == 0 else DARK_ORANGE)
         axis.text(100 * value + 1, line, f"{value:.0%}", va="center", fontsize=11)
     axis.axvline(100 * rows[0][1], color=BLUE, linestyle=":", linewidth=1.2)
     axis.axvline(100 * chance, color=GREY, linestyle="--", linewidth=1.2)
