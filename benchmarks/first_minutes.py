@@ -179,10 +179,11 @@ def described(course: Path) -> str:
 
 def section(columns: dict[str, dict[str, float]], facts: str, load: float) -> str:
     """The section of the README."""
+    busy = " Others worked on it at the same time, so a free one is quicker." if load > (os.cpu_count() or 1) else ""
     lines = [
         "## The first minutes\n",
         f"Written by `python benchmarks/first_minutes.py` on {date.today()}.  ",
-        f"Machine: {describe()}. Load when it ended: {load:.0f}.\n",
+        f"Machine: {describe()}. Load when it ended: {load:.0f}.{busy}\n",
         "From nothing to the first green card, in seconds, without reading and typing: `make lab`, lesson 00 in a "
         "browser that is open, a right answer to its first exercise, and all cells down to its check. With images that "
         f"the course draws: CIFAR-10 would be 170 MB more. {facts}\n",

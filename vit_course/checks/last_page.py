@@ -45,8 +45,8 @@ READ = (
 )
 BUILD = (
     (
-        "A masked autoencoder: hide three quarters of the patches, fill in their pixels with a few `EncoderBlock`s "
-        "more, then fine-tune as in lesson 09",
+        "A masked autoencoder: hide three quarters of the patches, fill in their pixels with a few more blocks, "
+        "then fine-tune as in lesson 09",
         "https://arxiv.org/abs/2111.06377",
         "He et al. 2022",
     ),
@@ -224,15 +224,17 @@ _GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,{}e
 
 
 def _heading(level: int, text: str, size: float) -> str:
-    return f"<h{level} style='font-size:{size}em;line-height:1.25;margin:0.8em 0 0.4em'>{text}</h{level}>"
+    return (
+        f"<h{level} style='font-size:{size}em;font-weight:600;line-height:1.25;margin:0.8em 0 0.4em'>{text}</h{level}>"
+    )
 
 
 def _next() -> str:
     """Five things to read and five to build, numbered through."""
-    columns = []
+    columns, look = [], "color:inherit;text-decoration:underline"
     for start, things in ((1, READ), (len(READ) + 1, BUILD)):
         items = "".join(
-            f"<li style='margin:0.15em 0'>{inline(text)}: <a style='color:inherit' href='{place}'>{source}</a></li>"
+            f"<li style='margin:0.15em 0'>{inline(text)}: <a style='{look}' href='{place}'>{source}</a></li>"
             for text, place, source in things
         )
         columns.append(f"<ol start='{start}' style='margin:0;padding-left:1.8em'>{items}</ol>")
