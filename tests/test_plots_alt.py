@@ -42,6 +42,7 @@ HEARD = torch.tensor([[0.0, 0.1], [0.7, 0.2]])
 OFFSETS = torch.tensor([[2.0, 0.1], [-1.5, 0.0]])
 LINE = torch.linspace(-1, 1, 5)
 BELL = torch.tensor([0, 0.2, 1, 0.2, 0])
+STEPS, LEANING = torch.tensor([[1, 0], [2, 1]]), torch.tensor([[0.4, 0.0, -0.2]])
 FLAT = torch.tensor([[3.0, 9.5], [5.0, 5.0]])
 CASES = {
     "accuracies": [
@@ -254,6 +255,13 @@ CASES = {
         ),
         ((NOISE, ["t"], DOWN, -MAP, 4), ["“t” (top to bottom)", "“t” -3.0 to 0.0, largest at row 0, column 0"]),
     ],
+    "runs_against": [
+        (
+            ([("a", {2: [0.25, 0.5], 4000: [0.75]}), ("b", {2: [0.1]})], "images"),
+            ["Accuracy against images", "“a” 37.5% at 2 (2 runs, 25.0 to 50.0), 75.0% at 4,000; “b” 10.0% at 2."],
+        ),
+        (([("c", {1: [0.5]})], "depth"), ["Accuracy against depth, on a logarithmic scale: “c” 50.0% at 1."]),
+    ],
     "seen_by_convolutions": [
         (([("2 layers", BELL)],), ["“2 layers” 3 pixels wide, 1 of them above one half."]),
         (([("a", BELL), ("b", BELL > 0)],), ["“a” 3 pixels wide", "“b” 3 pixels wide, 3 of them above one half"]),
@@ -279,6 +287,14 @@ CASES = {
             ["With (n p) patch 0 gets the pixels 0, 1, 2, 3", "the pixels 0, 3, 6, 9; p walks in steps of 3, n of 1"],
         ),
         ((6, 2), ["patch 0 gets the pixels 0, 1; n walks in steps of 2", "patch 0 gets the pixels 0, 3"]),
+    ],
+    "step_maps": [
+        (([("b", LEANING)], 1, 2), ["“b”, scale ±0.40: head 0 most 1 right (0.40), least 1 left (-0.20)."]),
+        (([("c", 0 * LEANING)], 1, 2), ["“c”, scale ±0.00: head 0 0.00 everywhere."]),
+    ],
+    "step_numbers": [
+        ((STEPS, 1, 2), ["2 queries by 2 keys", "1 × 3 steps", "3 different numbers: 0 in 1 pair, 1 in 2 pairs"]),
+        ((0 * STEPS, 2, 1), ["3 × 1 steps", "1 different number: 0 in 4 pairs. First query: 0, 0; last: 0, 0."]),
     ],
     "tables": [
         (([("t", SHARES)], "AB"), ["1 table of 2 queries (rows) by 2 keys", "“t”: A 0.25 0.75; B 1.00 0.00."]),
@@ -414,6 +430,7 @@ WIDTHS = {
     "tables": lambda n: plots.tables([("title", SHARES)] * n, "AB"),
     "heads_on_picture": lambda n: plots.heads_on_picture(NOISE, (0, 0), HEARD.expand(n, -1, -1), ["title"] * n),
     "qkv_rows": lambda n: plots.qkv_rows(n, 4),
+    "step_maps": lambda n: plots.step_maps([("title", torch.rand(n, 9))] * 2, 2, 2),
     "components": lambda n: plots.components([("title", TOKENS[:n].reshape(n, 4, 4, 3))] * 2, n),
     "maps_on_pictures": lambda n: plots.maps_on_pictures(
         NOISE.expand(n, -1, -1, -1), [("m", HEARD.expand(n, -1, -1))] * 2, ["airplane"] * n

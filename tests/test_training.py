@@ -16,6 +16,7 @@ from small_training import FULL, SMALL, STEPS, Recorded, images, same, weights
 from torch import nn
 
 from vit_course import ImageSet, load_images, paths
+from vit_course.hybrids import RelativeAttention
 from vit_course.training import (
     RECIPES,
     Recipe,
@@ -180,6 +181,7 @@ def test_minutes_are_turned_into_steps():
 
 def test_weight_decay_is_for_matrices_only():
     model = SMALL.build(10)
+    model.encoder.blocks[0].attention = RelativeAttention(16, 2, 8, 8)  # its bias is a matrix, and a bias
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for optimizer in ("adamw", "muon", "sgd", "adam"):
         groups = optimizer_for(replace(SMALL, optimizer=optimizer, weight_decay=0.3), model).param_groups

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from vit_course.data import load_images
-from vit_course.experiments import finetuning, ingredients
+from vit_course.experiments import finetuning, hybrids, ingredients
 
 
 def _ingredients(options: argparse.Namespace) -> None:
@@ -24,7 +24,11 @@ def _finetuning(options: argparse.Namespace) -> None:
     finetuning.measure(options.out or finetuning.TABLE)
 
 
-EXPERIMENTS = {"finetuning": _finetuning, "ingredients": _ingredients}
+def _hybrids(options: argparse.Namespace) -> None:
+    hybrids.measure(options.out or hybrids.TABLE)
+
+
+EXPERIMENTS = {"finetuning": _finetuning, "hybrids": _hybrids, "ingredients": _ingredients}
 
 
 def main(argv: list[str]) -> int:

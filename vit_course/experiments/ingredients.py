@@ -10,7 +10,7 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,6 +126,17 @@ def measure(
         say(f"{change}, seed {seed}: {trained.accuracy:.1%} after {trained.seconds:.0f} s")
 
 
+def noise(groups: Sequence[Sequence[float]]) -> float:
+    """A difference of two groups' means up to this one may be chance: twice its standard error.
+
+    Args:
+        groups: two or more runs each, that differ in their seed alone. One spread is taken for all groups, since three
+            runs alone say little about theirs.
+    """
+    variance = statistics.fmean(statistics.variance(found) for found in groups)
+    return 2 * (2 * variance / min(map(len, groups))) ** 0.5
+
+
 def measured(table: Path = TABLE) -> Ingredients:
     """Read the table.
 
@@ -140,10 +151,7 @@ def measured(table: Path = TABLE) -> Ingredients:
         raise ValueError(f"{table} is not complete: python -m vit_course.experiments ingredients goes on with it.")
     means = {change: statistics.fmean(accuracies) for change, accuracies in by_change.items()}
     effects = [Effect(change, found, means[change] - means[AS_IT_IS]) for change, found in by_change.items()]
-    # One spread for all, since three runs alone say little about theirs.
-    variance = statistics.fmean(statistics.variance(found) for found in by_change.values())
     count = min(map(len, by_change.values()))
-    noise = 2 * (2 * variance / count) ** 0.5
     hardware, dates = (sorted({run[fact] for run in kept["runs"]}) for fact in ("hardware", "date"))
     side = f"{kept['size']} × {kept['size']}"
     conditions = (
@@ -151,4 +159,4 @@ def measured(table: Path = TABLE) -> Ingredients:
         f"pixels; {count} seeds each. Accuracy on {kept['held_out']:,} other training images. Images: CIFAR-10, "
         f"{kept['images']}. Machine: {'; '.join(hardware)}; {' and '.join(dates)}."
     )
-    return Ingredients(tuple(effects), noise, conditions)
+    return Ingredients(tuple(effects), noise([*by_change.values()]), conditions)

@@ -6,6 +6,7 @@ from vit_course.plots.cls_token import boards, learning, listening, sequence_wit
 from vit_course.plots.encoder import activations, blocks_compared, by_depth, contributions
 from vit_course.plots.finetuning import by_share
 from vit_course.plots.growing import named
+from vit_course.plots.hybrids import runs_against
 from vit_course.plots.inside import (
     components,
     distances_by_depth,
@@ -27,6 +28,7 @@ from vit_course.plots.patches import (
 )
 from vit_course.plots.positions import alike, similarity_tiles, waves
 from vit_course.plots.projection import axis_orders, filters, long_axis, lost, rebuilt, responses
+from vit_course.plots.relative import step_maps, step_numbers
 from vit_course.plots.start import bracket_order, channels_first, number_origins
 from vit_course.plots.training import training_curve
 from vit_course.plots.whole import accuracies, logits_compared, parameter_shares
@@ -70,11 +72,14 @@ __all__ = [
     "qkv_rows",
     "rebuilt",
     "responses",
+    "runs_against",
     "seen_by_convolutions",
     "sequence_with_cls",
     "similarity_tiles",
     "six_axes",
     "split_a_row",
+    "step_maps",
+    "step_numbers",
     "tables",
     "to_picture",
     "token_pictures",

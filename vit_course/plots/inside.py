@@ -49,7 +49,11 @@ def components(groups: Sequence[tuple[str, Tensor]], columns: int = 10) -> Drawn
 
 
 def distances_by_depth(
-    distances: Tensor, lines: Sequence[tuple[str, float]] = (), others: tuple[str, Tensor] | None = None
+    distances: Tensor,
+    lines: Sequence[tuple[str, float]] = (),
+    others: tuple[str, Tensor] | None = None,
+    *,
+    label: str = "each head",
 ) -> Drawn:
     """How far each head looks, against the layer, as the ViT paper's figure 7 draws it.
 
@@ -57,15 +61,18 @@ def distances_by_depth(
         distances: (layers, heads), in pixels.
         lines: (label, pixels), drawn across.
         others: (label, (layers, heads)) of another model, for comparison.
+        label: of `distances`.
     """
     figure, axes = panels(1, 1, (6.4, 3.8))
     axis, said = axes[0, 0], []
-    groups = [("each head", distances), *([others] if others else [])]
+    groups = [(label, distances), *([others] if others else [])]
     for (label, values), (colour, marker, _), shift in zip(groups, LOOKS, (0, 0.22), strict=False):
         layers, heads = values.shape
-        at = np.repeat(np.arange(1, 1 + layers), heads) + shift
+        # Many heads would hide each other.
+        apart = np.linspace(-0.08, 0.08, heads) if heads > 6 else np.zeros(heads)
+        at = (np.arange(1, 1 + layers)[:, None] + apart + shift).flatten()
         axis.scatter(at, values.detach().flatten().numpy(), s=42, color=colour, marker=marker, edgecolor="black",
-                     alpha=0.8, label=label, zorder=3)  # fmt: skip
+                     alpha=0.8, label=label, zorder=3, clip_on=False)  # fmt: skip
         rows = [f"{index} {rounded(row.min(), 1)} to {rounded(row.max(), 1)}" for index, row in enumerate(values, 1)]
         said.append(f"“{one_line(label)}”, layer by layer: {listed(rows)}")
     for (label, value), style in zip(lines, ("--", ":", "-."), strict=False):

@@ -84,13 +84,16 @@ def losses_of_runs(runs: Sequence[tuple[str, Sequence[float], Sequence[tuple[int
     return Drawn(figure, f"Losses of {counted(len(runs), 'run')}. {'; '.join(said)}.")
 
 
-def effects(rows: Sequence[tuple[str, Sequence[float]]], base: float, noise: float) -> Drawn:
+def effects(
+    rows: Sequence[tuple[str, Sequence[float]]], base: float, noise: float, *, images: str = "held-out images"
+) -> Drawn:
     """What changes of a recipe did: a point for each run, a bar at their mean, and how far chance alone may reach.
 
     Args:
         rows: (label, accuracy of each run in 0 … 1), drawn from top to bottom.
         base: mean accuracy of the recipe as it is.
         noise: a difference of means up to this may be chance.
+        images: on what accuracy was measured.
     """
     figure, axes = panels(1, 1, (7.5, 0.42 * len(rows) + 1))
     axis, said = axes[0, 0], []
@@ -105,7 +108,7 @@ def effects(rows: Sequence[tuple[str, Sequence[float]]], base: float, noise: flo
         change = f", {100 * (mean - base):+.1f} points{'' if beyond else ', within noise'}" if line else ""
         said.append(f"“{one_line(label)}” {mean:.1%}{change}")
     axis.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=11)
-    axis.set(xlabel="accuracy on held-out images, %   (grey: chance alone may reach so far)")
+    axis.set(xlabel=f"accuracy on {images}, %   (grey: chance alone may reach so far)")
     axis.invert_yaxis()
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout(pad=0.5)
