@@ -15,6 +15,7 @@ from right_answers_07 import RIGHT_ANSWERS as LESSON_07
 from right_answers_08 import RIGHT_ANSWERS as LESSON_08
 from right_answers_09 import RIGHT_ANSWERS as LESSON_09
 from right_answers_10 import RIGHT_ANSWERS as LESSON_10
+from right_answers_11 import RIGHT_ANSWERS as LESSON_11
 from torch import nn
 
 # -- lesson 00
@@ -387,4 +388,5 @@ RIGHT_ANSWERS = {
     **LESSON_08,
     **LESSON_09,
     **LESSON_10,
+    **LESSON_11,
 }

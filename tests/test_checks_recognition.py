@@ -68,3 +68,90 @@ def test_a_norm_in_float32_has_lost_its_dtype_and_not_its_gradient(cast):
 
 def test_a_single_place_keeps_both_axes():
     assert not evaluate("sincos_positions", lambda *sizes: sincos_positions(*sizes).squeeze()).passed
+
+
+class Hybrid(nn.Module):
+    def __init__(self, backbone, channels, dim):
+        super().__init__()
+        self.backbone = backbone
+        self.projection = nn.Linear(channels, dim)
+
+    def forward(self, images):
+        return self.projection(self.backbone(images).flatten(2).mT)
+
+
+def test_a_backbone_taken_apart_is_no_longer_the_one_handed_in():
+    class Apart(Hybrid):
+        def __init__(self, backbone, channels, dim):
+            super().__init__(nn.Sequential(*backbone.children()) or backbone, channels, dim)
+
+    report = evaluate("HybridEmbedding", Apart)  # right where there is nothing to take apart
+    assert not report.passed and "expected backbone 'what was handed in', yours is 'a copy of it'" in report.message
+
+
+def test_any_other_backbone_and_any_other_name_are_recognised():
+    class Other(Hybrid):
+        def __init__(self, backbone, channels, dim):
+            super().__init__(
+                nn.Sequential(nn.Conv2d(3, 32, 7, 2), nn.ReLU(), nn.LazyConv2d(channels, 3)), channels, dim
+            )
+
+    class Named(nn.Module):
+        def __init__(self, backbone, channels, dim):
+            super().__init__()
+            self.parts = nn.ModuleDict({"whatever": backbone, "projection": nn.Linear(channels, dim)})
+
+    assert evaluate("HybridEmbedding", Other).mistake == "backbone-made-inside"
+    assert evaluate("HybridEmbedding", Named).mistake == "backbone-called-otherwise"
+
+
+def test_a_backbone_as_a_hidden_attribute_or_under_two_names():
+    class Hidden(Hybrid):
+        def __init__(self, backbone, channels, dim):
+            super().__init__(nn.Identity(), channels, dim)
+            del self.backbone
+            self.__dict__["backbone"] = backbone
+
+    class Twice(Hybrid):
+        def __init__(self, backbone, channels, dim):
+            super().__init__(backbone, channels, dim)
+            self.also = backbone
+
+    assert evaluate("HybridEmbedding", Hidden).mistake == "backbone-not-registered"
+    assert evaluate("HybridEmbedding", Twice).passed
+
+
+def test_a_hybrid_that_is_wrong_on_one_kind_of_map_only_does_not_pass():
+    def forward_of(change):
+        return type("Wrong", (Hybrid,), {"forward": lambda self, images: change(self.backbone(images), self)})
+
+    for change in (
+        lambda f, m: m.projection(f.flatten(2).mT if f.shape[2] <= f.shape[3] else f.mT.flatten(2).mT),
+        lambda f, m: m.projection((f.detach() if f.shape[0] == 1 else f).flatten(2).mT),
+        lambda f, m: m.projection(f.flatten(2).mT.float().to(f.dtype)),
+        lambda f, m: m.projection(f.flatten(2).mT) if m.training else m.projection(f.mT.flatten(2).mT),
+    ):
+        assert not evaluate("HybridEmbedding", forward_of(change)).passed
+
+
+def test_the_other_formulas_for_steps_are_told_from_the_right_one():
+    def pairs(height, width):
+        place = torch.arange(height * width)
+        return place[:, None] // width - place // width, place[:, None] % width - place % width
+
+    def rows_of_swin_without_its_factor(height, width):
+        down, across = pairs(height, width)
+        return (down + height - 1) + (across + width - 1)
+
+    def in_place_of_the_sign(height, width):
+        down, across = pairs(height, width)
+        return down.abs() * (2 * width - 1) + across.abs()
+
+    def right_but_for_rows(height, width):
+        down, across = pairs(height, width)
+        return (down + height - 1) * (2 * width - 1) + across + width - 1 + (height > 1) * (height == 1)
+
+    named = {"factor-forgotten": rows_of_swin_without_its_factor, "absolute": in_place_of_the_sign}
+    for slug, wrong in named.items():
+        assert evaluate("relative_position_index", wrong).mistake == slug
+    assert evaluate("relative_position_index", right_but_for_rows).passed

@@ -16,7 +16,7 @@ from vit_course.checks.observers import Case, Observations
 # Numbered tensors begin here: what code makes of itself (0, 1, -1, a number twice over) is no number's place.
 FIRST_NUMBER = 10_001
 _isclose = torch.isclose  # bound now, as in `comparing`
-ORDER = ("raised", "kind", "parameters", "names", "changed", "output")
+ORDER = ("raised", "backbone", "kind", "parameters", "names", "changed", "output")
 
 
 def explain(exercise: Exercise, case: Case, expected: Observations, got: Observations) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vit_course.checks.exercise import Exercise
 
-LESSONS = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10")
+LESSONS = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
 
 
 @functools.cache
