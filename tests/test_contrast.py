@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from matplotlib import colors
+from matplotlib import colormaps, colors
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -17,6 +17,7 @@ from test_plots_alt import CASES
 
 from vit_course import plots
 from vit_course.checks.cards import COLOURS, Card, page, pixel_table
+from vit_course.plots.base import ink
 
 TEXT, GRAPHICS = 4.5, 3.0
 # White; JupyterLab's, VS Code's and GitHub's dark; Colab's dark.
@@ -98,6 +99,12 @@ def test_figures_can_be_read(name):
     for arguments, _ in CASES[name]:
         figure = getattr(plots, name)(*arguments).figure
         assert pale_lines(figure) + pale_bars(figure) + pale_texts(figure) == []
+
+
+@pytest.mark.parametrize("scale", ["viridis", "Blues", "PuOr_r", "cividis", "gray", "magma"])
+def test_a_number_on_any_shade_of_a_scale_can_be_read(scale):
+    shades = colormaps[scale](np.linspace(0, 1, 256))
+    assert min(contrast(ink(tuple(shade)), shade[:3]) for shade in shades) >= TEXT
 
 
 def test_what_is_pale_would_be_found():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import Tensor
 
-from vit_course.plots.base import GREEN, GREY, LOOKS, ORANGE, SKY, Drawn, cell_size, panels, text_size, to_picture
+from vit_course.plots.base import GREEN, GREY, LOOKS, ORANGE, SKY, Drawn, cell_size, ink, panels, text_size, to_picture
 from vit_course.plots.words import counted, described, listed, one_line, percent, place, rounded
 
 MOST_NUMBERS = 6  # tables with more columns show colours alone
@@ -61,15 +61,15 @@ def _table(axis: Axes, numbers: np.ndarray, written: bool, width: float) -> None
     signed = numbers.min() < 0 or numbers.max() > 1
     limit = max(abs(numbers).max(), 1e-9)
     look = {"cmap": "PuOr_r", "vmin": -limit, "vmax": limit} if signed else {"cmap": "Blues", "vmin": 0, "vmax": 1}
-    axis.imshow(np.nan_to_num(numbers), interpolation="nearest", **look)
+    shown = axis.imshow(np.nan_to_num(numbers), interpolation="nearest", **look)
     if not written or numbers.shape[1] > MOST_NUMBERS:
         return
     texts = [[_number(value, numbers) for value in row] for row in numbers]
     points = text_size([text for row in texts for text in row], width, 12)
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
-            dark = abs(numbers[row, column]) > (0.7 * limit if signed else 0.55)
-            axis.text(column, row, text, ha="center", va="center", fontsize=points, color="white" if dark else "black")
+            colour = ink(shown.to_rgba(np.nan_to_num(numbers[row, column])))
+            axis.text(column, row, text, ha="center", va="center", fontsize=points, color=colour)
 
 
 def _number(value: float, table: np.ndarray) -> str:

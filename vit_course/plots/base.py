@@ -94,6 +94,16 @@ def cell_size(wanted: float, columns: int, rows: int = 1, *, beside: float = 0) 
     return min(size, (WIDEST - beside) / columns, HIGHEST / rows)
 
 
+def ink(colour: tuple[float, ...]) -> str:
+    """Black or white, whichever is easier to read on this (red, green, blue, …), 0 to 1: at least 4.58 to 1.
+
+    Source: relative luminance and contrast ratio of WCAG 2.1; both colours contrast alike at √(1.05 · 0.05) - 0.05.
+    """
+    rgb = np.asarray(colour[:3])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return "black" if linear @ [0.2126, 0.7152, 0.0722] > 0.1791 else "white"
+
+
 def text_size(texts: Iterable[str], width: float, largest: float = 11) -> float:
     """The font size, in points and at most `largest`, with which the longest line fits into `width` inches."""
     letters = max((len(line) for text in texts for line in str(text).split("\n")), default=1)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
-from vit_course.plots.base import GREY, LOOKS, ORANGE, Drawn, cell_size, panels, text_size, to_picture
+from vit_course.plots.base import GREY, LOOKS, ORANGE, Drawn, cell_size, ink, panels, text_size, to_picture
 from vit_course.plots.words import colour_name, counted, listed, one_line, percent, place
 
 
@@ -96,9 +96,9 @@ def boards(images: Tensor, titles: Sequence[str], weights: Tensor | None = None)
         said.append(f"“{one_line(title)}”, lightest at {place(picture.mean(axis=2))}")
         if weights is not None:
             grid = weights[index].detach().numpy()
-            axes[1, index].imshow(grid, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+            shown = axes[1, index].imshow(grid, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
             row, column = np.unravel_index(int(grid.argmax()), grid.shape)
-            colour = "black" if grid.max() > 0.5 else "white"  # on the light end of the scale, and on the dark one
+            colour = ink(shown.to_rgba(grid.max()))
             share = f"{grid.max():.0%}"
             axes[1, index].text(column, row, share, ha="center", va="center", fontsize=min(points, 10), color=colour)
             here = _over(picture.mean(axis=2), grid)

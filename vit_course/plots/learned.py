@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from vit_course.plots.base import BLUE, DARK_ORANGE, GREY, LOOKS, Drawn, cell_size, panels, text_size
+from vit_course.plots.base import BLUE, DARK_ORANGE, GREY, LOOKS, Drawn, cell_size, ink, panels, text_size
 from vit_course.plots.words import counted, listed, one_line, percent
 
 
@@ -136,11 +136,11 @@ def confusion(counts: Tensor, classes: Sequence[str], size: float = 0.55) -> Dra
     figure, axes = panels(1, 1, (max(3.2, side * len(classes) + beside), max(2.4, side * len(classes) + beside)))
     axis, numbers = axes[0, 0], counts.numpy()
     shares = numbers / np.maximum(1, numbers.sum(axis=1, keepdims=True))
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     points = text_size([str(numbers.max())], side, 11)
     for row, column in np.ndindex(*numbers.shape):
         if numbers[row, column]:
-            colour = "white" if shares[row, column] > 0.55 else "black"
+            colour = ink(shown.to_rgba(shares[row, column]))
             axis.text(column, row, str(numbers[row, column]), ha="center", va="center", fontsize=points, color=colour)
     names = [one_line(name) for name in classes]
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=10)

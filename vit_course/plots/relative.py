@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from vit_course.plots.base import Drawn, cell_size, panels, text_size
+from vit_course.plots.base import Drawn, cell_size, ink, panels, text_size
 from vit_course.plots.words import counted, listed, one_line, rounded
 
 MOST_WRITTEN = 12  # larger matrices show colours alone
@@ -56,15 +56,14 @@ def step_numbers(index: Tensor, height: int, width: int) -> Drawn:
 
 
 def _numbered(axis: Axes, cells: np.ndarray, low: int, high: int) -> None:
-    axis.imshow(cells, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
+    shown = axis.imshow(cells, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
     axis.tick_params(length=0, labelsize=9)
     if max(cells.shape) > MOST_WRITTEN:
         return
     points = text_size([str(high)], 3.4 / max(cells.shape), 11)
     for (row, column), number in np.ndenumerate(cells):
-        light = number > low + 0.6 * (high - low)
-        axis.text(column, row, str(number), ha="center", va="center", fontsize=points,
-                  color="black" if light else "white")  # fmt: skip
+        colour = ink(shown.to_rgba(number))
+        axis.text(column, row, str(number), ha="center", va="center", fontsize=points, color=colour)
 
 
 def step_maps(groups: Sequence[tuple[str, Tensor]], height: int, width: int) -> Drawn:
