@@ -11,11 +11,14 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vit_course.checks.catalogue import exercises
-from vit_course.data import ImageSet
 from vit_course.paths import home, personal
-from vit_course.training import Trained
+
+if TYPE_CHECKING:  # training is a second of imports, and no check needs it
+    from vit_course.data import ImageSet
+    from vit_course.training import Trained
 
 NAME = "progress.json"
 BEST = "best accuracy"  # beside the exercises; no name of one has a space
@@ -134,7 +137,7 @@ def keep_accuracy(accuracy: float | Trained, test: ImageSet) -> str:
     Raises:
         ValueError: it is no share, as after a training without test images.
     """
-    trained = accuracy if isinstance(accuracy, Trained) else None
+    trained = accuracy if hasattr(accuracy, "seconds") else None
     share = float(trained.accuracy if trained else accuracy)
     if not _is_share(share):
         raise ValueError(f"an accuracy is a share of test images, 0 … 1; got {share}.")
