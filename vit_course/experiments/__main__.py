@@ -17,7 +17,7 @@ def _ingredients(options: argparse.Namespace) -> None:
     sets = images.some(slice(first)), images.some(slice(first, None))
     table = options.out or ingredients.TABLE
     ingredients.measure(*sets, table)
-    ingredients.measure(*sets, table.with_stem(f"{table.stem}-short"), steps=ingredients.FEW_STEPS)
+    ingredients.measure(*sets, ingredients.short(table), steps=ingredients.FEW_STEPS)
 
 
 def _finetuning(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import itertools
 import json
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,7 @@ class Table:
     @property
     def missing(self) -> tuple[str, ...]:
         """What of the plan is not measured yet, a line for each; () if nothing."""
-        wanted: dict[Setting, int] = {}
-        for setting, _ in plan():
-            wanted[setting] = wanted.get(setting, 0) + 1
+        wanted = Counter(setting for setting, _ in plan())
         there = {setting: len(self.accuracies(setting)) for setting in wanted}
         return tuple(
             f"{worded(setting)}: {there[setting]} of {count} seeds. {GOES_ON}"

@@ -24,7 +24,14 @@ from vit_course.training.recipes import RECIPES, Recipe
 from vit_course.training.reporting import Report
 
 TABLE = Path(__file__).with_suffix(".json")
-SHORT = TABLE.with_stem(f"{TABLE.stem}-short")
+
+
+def short(table: Path) -> Path:
+    """Where the table of the shorter runs is, beside that of the longer ones."""
+    return table.with_stem(f"{table.stem}-short")
+
+
+SHORT = short(TABLE)
 AS_IT_IS = "fast as it is"
 # Each name says what is done to the recipe. AdamW's rate is the best of those tried in benchmarks/ideas.md.
 CHANGES: dict[str, dict] = {

@@ -66,18 +66,18 @@ def distances_by_depth(
     figure, axes = panels(1, 1, (6.4, 3.8))
     axis, said = axes[0, 0], []
     groups = [(label, distances), *([others] if others else [])]
-    for (label, values), (colour, marker, _), shift in zip(groups, LOOKS, (0, 0.22), strict=False):
+    for (name, values), (colour, marker, _), shift in zip(groups, LOOKS, (0, 0.22), strict=False):
         layers, heads = values.shape
         # Many heads would hide each other.
         apart = np.linspace(-0.08, 0.08, heads) if heads > 6 else np.zeros(heads)
         at = (np.arange(1, 1 + layers)[:, None] + apart + shift).flatten()
         axis.scatter(at, values.detach().flatten().numpy(), s=42, color=colour, marker=marker, edgecolor="black",
-                     alpha=0.8, label=label, zorder=3, clip_on=False)  # fmt: skip
+                     alpha=0.8, label=name, zorder=3, clip_on=False)  # fmt: skip
         rows = [f"{index} {rounded(row.min(), 1)} to {rounded(row.max(), 1)}" for index, row in enumerate(values, 1)]
-        said.append(f"“{one_line(label)}”, layer by layer: {listed(rows)}")
-    for (label, value), style in zip(lines, ("--", ":", "-."), strict=False):
-        axis.axhline(value, color=GREY, linestyle=style, linewidth=1.5, label=label)
-        said.append(f"a line at {rounded(value, 1)}, “{one_line(label)}”")
+        said.append(f"“{one_line(name)}”, layer by layer: {listed(rows)}")
+    for (name, value), style in zip(lines, ("--", ":", "-."), strict=False):
+        axis.axhline(value, color=GREY, linestyle=style, linewidth=1.5, label=name)
+        said.append(f"a line at {rounded(value, 1)}, “{one_line(name)}”")
     axis.set(xlabel="layer", ylabel="mean distance, pixels", xticks=range(1, 1 + len(distances)))
     axis.set_ylim(0, None)
     axis.spines[["top", "right"]].set_visible(False)
