@@ -96,6 +96,7 @@ def test_generate_and_autograde(course):
     assert "cuts the long row of numbers" in page  # nbgrader shows hidden tests there as well: ours hold no secret
 
 
+@pytest.mark.slow
 def test_what_happens_to_notebooks_decides_no_points(course):
     """`check` shadowed, strict mode gone, a function of another name; test cells deleted; nbgrader's notes lost."""
     released = nbformat.read(course / "release" / "lesson_01" / "01_patches.ipynb", as_version=4)

@@ -141,6 +141,7 @@ def test_when_one_is_told_to_stop_all_stop_after_the_same_step(together):
     assert newest.name.startswith(f"step-{STOPPED_AT + 1:08d}")
 
 
+@pytest.mark.slow
 def test_the_command_says_and_writes_things_once(tmp_path):
     settings = ["dim=16", "depth=1", "heads=2", "mlp_dim=32", "batch_size=100", "epochs=0.01", "precision=float32"]
     arguments = ["train", "baseline", "--data", "shapes", "--out", str(tmp_path / "run"), "--set", *settings]
