@@ -104,7 +104,7 @@ def test_figures_can_be_read(name):
 @pytest.mark.parametrize("scale", ["viridis", "Blues", "PuOr_r", "cividis", "gray", "magma"])
 def test_a_number_on_any_shade_of_a_scale_can_be_read(scale):
     shades = colormaps[scale](np.linspace(0, 1, 256))
-    assert min(contrast(ink(tuple(shade)), shade[:3]) for shade in shades) >= TEXT
+    assert min(contrast(ink(shade), shade[:3]) for shade in shades) >= TEXT
 
 
 def test_what_is_pale_would_be_found():

@@ -61,14 +61,15 @@ def _table(axis: Axes, numbers: np.ndarray, written: bool, width: float) -> None
     signed = numbers.min() < 0 or numbers.max() > 1
     limit = max(abs(numbers).max(), 1e-9)
     look = {"cmap": "PuOr_r", "vmin": -limit, "vmax": limit} if signed else {"cmap": "Blues", "vmin": 0, "vmax": 1}
-    shown = axis.imshow(np.nan_to_num(numbers), interpolation="nearest", **look)
+    filled = np.nan_to_num(numbers)
+    shown = axis.imshow(filled, interpolation="nearest", **look)
     if not written or numbers.shape[1] > MOST_NUMBERS:
         return
     texts = [[_number(value, numbers) for value in row] for row in numbers]
     points = text_size([text for row in texts for text in row], width, 12)
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
-            colour = ink(shown.to_rgba(np.nan_to_num(numbers[row, column])))
+            colour = ink(shown.to_rgba(filled[row, column]))
             axis.text(column, row, text, ha="center", va="center", fontsize=points, color=colour)
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.typing import ColorType
 from torch import Tensor
 
 from vit_course.plots.words import described, listed, one_line
@@ -94,12 +96,12 @@ def cell_size(wanted: float, columns: int, rows: int = 1, *, beside: float = 0) 
     return min(size, (WIDEST - beside) / columns, HIGHEST / rows)
 
 
-def ink(colour: tuple[float, ...]) -> str:
-    """Black or white, whichever is easier to read on this (red, green, blue, …), 0 to 1: at least 4.58 to 1.
+def ink(ground: ColorType) -> str:
+    """Black or white, whichever is easier to read on a ground of this colour: at least 4.58 to 1.
 
     Source: relative luminance and contrast ratio of WCAG 2.1; both colours contrast alike at √(1.05 · 0.05) - 0.05.
     """
-    rgb = np.asarray(colour[:3])
+    rgb = np.array(to_rgb(ground))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return "black" if linear @ [0.2126, 0.7152, 0.0722] > 0.1791 else "white"
 

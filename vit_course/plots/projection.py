@@ -21,6 +21,7 @@ from vit_course.plots.base import (
     Drawn,
     cell_size,
     draw_picture,
+    ink,
     panels,
     text_size,
     to_picture,
@@ -268,8 +269,7 @@ def axis_orders(patch_size: int, orders: Sequence[tuple[str, Sequence[tuple[int,
             names.append(f"{letter} {row},{column}")
             if points > SMALLEST_TEXT:
                 name = f"{letter}\n{row},{column}"
-                on = "white" if letter == "B" else "black"
-                axis.text(left + 0.47, 0.5, name, ha="center", va="center", fontsize=points, color=on)
+                axis.text(left + 0.47, 0.5, name, ha="center", va="center", fontsize=points, color=ink(colour))
         said.append(f"“{one_line(title)}” {', '.join(names[:8])}{' …' if len(names) > 8 else ''}")
         axis.set(xlim=(-0.1, count + 0.1), ylim=(-0.05, 1.05))
         axis.set_title(title, fontsize=11, loc="left")

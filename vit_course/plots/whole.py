@@ -18,6 +18,7 @@ from vit_course.plots.base import (
     YELLOW,
     Drawn,
     cell_size,
+    ink,
     panels,
     text_size,
 )
@@ -51,8 +52,9 @@ def parameter_shares(models: Sequence[tuple[str, Mapping[str, int]]]) -> Drawn:
             look = {"color": fill, "edgecolor": "black", "linewidth": 0.6, "label": name if not line else ""}
             axis.barh(line, share, left=left, height=0.7, **look)
             if share > _SMALLEST_LABEL:
-                colour = "white" if fill == BLUE else "black"
-                axis.text(left + share / 2, line, f"{share:.0%}", ha="center", va="center", fontsize=11, color=colour)
+                axis.text(
+                    left + share / 2, line, f"{share:.0%}", ha="center", va="center", fontsize=11, color=ink(fill)
+                )
             left += share
         each = listed([f"{name} {percent(count / total)}" for name, count in parts.items()])
         said.append(f"“{one_line(label)}”, {total:,} in all: {each}")
