@@ -15,7 +15,8 @@ from vit_course.checks.exercise import Observed
 from vit_course.checks.judge import judge
 
 # One for every change, others with what is slow by nature.
-FRESH_SEEDS = (1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (20, 300)))
+SEEDS = (1, 20, 300)
+FRESH_SEEDS = (SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:]))
 MISTAKES = [
     pytest.param(name, slug, candidate, id=f"{name}-{slug}-{number}")
     for name, exercise in exercises().items()
@@ -54,7 +55,7 @@ def test_mistake_is_rejected_and_recognised(name, slug, candidate):
 
 
 @pytest.mark.parametrize(
-    ("seed", "every"), [(1, 4), *(pytest.param(seed, 1, marks=pytest.mark.slow) for seed in (1, 20, 300))]
+    ("seed", "every"), [(SEEDS[0], 4), *(pytest.param(seed, 1, marks=pytest.mark.slow) for seed in SEEDS)]
 )
 @pytest.mark.parametrize("name", exercises())
 def test_mistakes_are_recognised_on_fresh_cases(name, seed, every):

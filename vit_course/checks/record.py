@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vit_course.checks.catalogue import exercises
 from vit_course.paths import home, personal
 
-if TYPE_CHECKING:  # training is a second of imports, and no check needs it
+if TYPE_CHECKING:  # no check needs the training
     from vit_course.data import ImageSet
     from vit_course.training import Trained
 
