@@ -179,11 +179,13 @@ def described(course: Path) -> str:
 
 def section(columns: dict[str, dict[str, float]], facts: str, load: float) -> str:
     """The section of the README."""
-    busy = " Others worked on it at the same time, so a free one is quicker." if load > (os.cpu_count() or 1) else ""
+    busy = (
+        " Others worked on it at the same time, so a free one is quicker." if load > (os.cpu_count() or 1) / 2 else ""
+    )
     lines = [
         "## The first minutes\n",
         f"Written by `python benchmarks/first_minutes.py` on {date.today()}.  ",
-        f"Machine: {describe()}. Load when it ended: {load:.0f}.{busy}\n",
+        f"Machine: {describe()}. Load when it started: {load:.0f}.{busy}\n",
         "From nothing to the first green card, in seconds, without reading and typing: `make lab`, lesson 00 in a "
         "browser that is open, a right answer to its first exercise, and all cells down to its check. With images that "
         f"the course draws: CIFAR-10 would be 170 MB more. {facts}\n",
@@ -202,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--show", action="store_true", help="print the section instead of writing it")
     options = parser.parse_args()
-    columns = {}
+    columns, load = {}, os.getloadavg()[0]  # of others, before this here adds its own
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, place, fresh in (
@@ -214,7 +216,7 @@ def main() -> None:
             columns[name] = measured(folder / place / "course", folder / "caches", fresh).seconds
             print({part: round(seconds, 1) for part, seconds in columns[name].items()}, flush=True)
         facts = described(folder / "first" / "course")
-    text = section(columns, facts, os.getloadavg()[0])
+    text = section(columns, facts, load)
     if options.show:
         print(text)
     else:

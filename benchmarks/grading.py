@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=5, help="for the others (default: 5)")
     parser.add_argument("--jobs", type=int, default=2, help="of vit-course grade (default: 2)")
     parser.add_argument("--show", action="store_true", help="print the section instead of writing it")
-    options = parser.parse_args()
+    options, load = parser.parse_args(), os.getloadavg()[0]  # of others, before this here adds its own
     os.environ["VIT_COURSE_OFFLINE"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as temporary:
@@ -217,7 +217,7 @@ def main() -> None:
         costs["nbgrader autograde"] = nbgrader(folder, few), len(few)
         print(costs, flush=True)
         costs["each notebook run by nbclient"] = run_each(folder, few), len(few)
-    text = section(costs, options, os.getloadavg()[0])
+    text = section(costs, options, load)
     if options.show:
         print(text)
     else:
@@ -230,7 +230,7 @@ def section(costs: dict[str, tuple[Cost, int]], options: argparse.Namespace, loa
     lines = [
         "## Grading\n",
         f"Written by `python benchmarks/grading.py` on {date.today()}, jobs: {options.jobs}.  ",
-        f"Machine: {describe()}. Load when it ended: {load:.0f}.\n",
+        f"Machine: {describe()}. Load when it started: {load:.0f}.\n",
         "Submissions of lesson 01 with four exercises: right answers, mistakes, stubs. Seconds are of all processes of "
         "a command, its start included; a busy machine changes the processor seconds least. Memory is the most of all "
         "processes together. Every verdict of `vit-course grade` is asserted.\n",

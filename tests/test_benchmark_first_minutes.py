@@ -40,4 +40,4 @@ def test_what_it_waits_for_is_what_the_set_up_says():
 def test_the_table_adds_up():
     text = first_minutes.section({"a": {"clone": 1.25, "lab": 2.0}, "b": {"again": 0.5}}, "Facts.", 3.0)
     assert "| | a | b |" in text and "| set-up: nothing to do |  | 0.5 |" in text
-    assert text.endswith("| together | **3** | **0** |") and "Load when it ended: 3." in text
+    assert text.endswith("| together | **3** | **0** |") and "Load when it started: 3." in text
