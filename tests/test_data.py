@@ -15,7 +15,7 @@ from image_server import ImageServer
 from PIL import Image
 from torch import nn
 
-from vit_course.data import CIFAR10_CLASSES, folders, load_images, synthetic
+from vit_course.data import CIFAR10_CLASSES, folders, load_images, loading, synthetic
 from vit_course.data.download import Remote, StorageError
 from vit_course.data.loading import BATCHES, CIFAR10_ARCHIVE, TARBALL, DamagedError
 from vit_course.patches import patchify
@@ -116,6 +116,7 @@ def test_downloads_once_then_uses_the_cache(server, tarball, capsys):
 
 
 def test_no_network_falls_back_to_shapes_with_a_notice(tarball, capsys):
+    loading._notice.cache_clear()  # as in a new session
     loaded = load_images("cifar10", "test", limit=30, archive=archive(tarball))
     out = capsys.readouterr().out
     assert "NOTICE: these are not CIFAR-10 images" in out
@@ -124,6 +125,9 @@ def test_no_network_falls_back_to_shapes_with_a_notice(tarball, capsys):
     assert loaded.classes == synthetic.SHAPES
     assert 'INSTEAD of "cifar10"' in loaded.source
     assert len(loaded) == 30
+    load_images("cifar10", "train", limit=30, archive=archive(tarball))
+    again = capsys.readouterr().out
+    assert "NOTICE" not in again and 'INSTEAD of "cifar10"' in again, "the long notice is said once"
 
 
 def test_a_failed_download_is_not_tried_again_in_the_same_session(server, tarball):

@@ -11,7 +11,7 @@ import pickle
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO
 
@@ -199,13 +199,18 @@ def _cifar10(split: str, limit: int | None, kept: Path, archive: Remote) -> Imag
 
 
 def _instead_of_cifar10(reason: str, details: str, split: str, limit: int | None) -> ImageSet:
+    _notice(reason + details)
+    return _drawn("shapes", split, limit, f'drawn by the course, INSTEAD of "cifar10": {reason}')
+
+
+@cache  # said once a session: what each set of images is, its own line says
+def _notice(reason: str) -> None:
     print(
-        f"NOTICE: these are not CIFAR-10 images: {reason}{details}.\n"
+        f"NOTICE: these are not CIFAR-10 images: {reason}.\n"
         'The course goes on with "shapes", ten classes that it draws itself. Everything works, but pictures and\n'
         "accuracies differ from those in the text. For CIFAR-10, connect to the network, or set VIT_COURSE_DATA to a\n"
         f"folder that holds {TARBALL}; then restart the kernel."
     )
-    return _drawn("shapes", split, limit, f'drawn by the course, INSTEAD of "cifar10": {reason}')
 
 
 def copy_of_cifar10(place: Path) -> Path | None:
