@@ -306,6 +306,37 @@ def test_code_meets_the_same_conditions_whatever_is_set(setting):
     assert seen == plain
 
 
+MODULES = [name for name, one in exercises().items() if isinstance(one.reference, type)]
+
+
+@pytest.mark.parametrize("unset", [torch.empty_like, lambda one: torch.Tensor(*one.shape)])
+@pytest.mark.parametrize("name", MODULES)
+def test_a_parameter_that_was_never_set_is_named(name, unset):
+    class Unset(exercises()[name].reference):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            for parameter in list(self.parameters())[:1]:
+                parameter.data = unset(parameter.data)
+
+    report = evaluate(name, Unset)
+    first = report.message.partition("begins with whatever happens to be in memory")
+    assert not report.passed and report.mistake is None
+    assert first[1] or "at first" in report.message
+
+
+def test_memory_that_was_never_written_to_is_not_right_by_luck():
+    def written(images, size):
+        right = cut(images, size)
+        return torch.empty_like(right).copy_(right)
+
+    def added_to(images, size):
+        right = cut(images, size)
+        return torch.empty_like(right).add_(right)  # right where the memory happened to be 0
+
+    assert evaluate("patchify", written).passed
+    assert not evaluate("patchify", added_to).passed
+
+
 def test_a_warning_is_no_error():
     with warnings_as_errors():
         assert evaluate("patchify", warning).passed

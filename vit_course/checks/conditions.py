@@ -41,6 +41,14 @@ def _deterministic() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
+def _filled() -> bool:
+    return torch.utils.deterministic.fill_uninitialized_memory
+
+
+def _fill(on: bool) -> None:
+    torch.utils.deterministic.fill_uninitialized_memory = on
+
+
 def _anomalies() -> tuple[bool, bool]:
     return torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
 
@@ -58,7 +66,9 @@ _SWITCHES: tuple[tuple[Callable, Callable, Any], ...] = (
     # Small tensors: handing them out to threads takes longer than the work.
     (torch.get_num_threads, torch.set_num_threads, 1),
     (_precision, torch.set_float32_matmul_precision, "highest"),
-    (_deterministic, lambda on: torch.use_deterministic_algorithms(on[0], warn_only=on[1]), (False, False)),
+    # Memory that nobody has written to holds NaN then, not what happened to be there: often it is 0, and looks right.
+    (_deterministic, lambda on: torch.use_deterministic_algorithms(on[0], warn_only=on[1]), (True, True)),
+    (_filled, _fill, True),
     (_anomalies, lambda on: torch.autograd.set_detect_anomaly(*on), (False, True)),
     (sys.getrecursionlimit, sys.setrecursionlimit, 1000),
 )

@@ -144,6 +144,13 @@ def _wrong_kind(name: str, expected: str, got: Observations) -> str:
 
 def _wrong_parameters(expected: str, got: str, of: str = "parameters") -> str:
     a, b = set(expected.split("\n")) - {""}, set(got.split("\n")) - {""}
+    unset = sorted(line for line in b if ", never set" in line)
+    if unset:
+        name = unset[0].split(" ")[0]
+        return (
+            f"`{name}` begins with whatever happens to be in memory: `torch.empty` and `torch.Tensor(…)` set no "
+            "numbers. Give it a start, for instance `torch.zeros(…)`."
+        )
     frozen = sorted(line for line in b if line.endswith("frozen"))
     if frozen:
         name = frozen[0].split(" ")[0]

@@ -112,10 +112,7 @@ def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observati
         parameters = _parameters(module, case.state)
         first = {f"{name} at first": _plain(value) for name, value in parameters.items() if case.at_first}
         shapes = {name: tuple(value.shape) for name, value in parameters.items()}
-        listed = [
-            f"{name} {shape}{'' if parameters[name].requires_grad else ', frozen'}"
-            for name, shape in sorted(shapes.items())
-        ]
+        listed = [f"{name} {shape}{_flaws(parameters[name])}" for name, shape in sorted(shapes.items())]
         module.to(next((t.dtype for t in case.state.values()), torch.float32)).train(case.train)
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -133,6 +130,12 @@ def build_and_call(candidate: Callable[..., nn.Module], case: Case) -> Observati
     # `module.to` may have put new tensors in place of the old ones, so they are read again.
     seen |= _observe(lambda inputs: modules[0](*inputs.values()), case.forward, case, modules[0])
     return seen
+
+
+def _flaws(parameter: nn.Parameter) -> str:
+    """Memory that nobody has written to holds NaN under the standard conditions."""
+    never_set = parameter.is_floating_point() and bool(parameter.isnan().any())
+    return ", never set" * never_set + ", frozen" * (not parameter.requires_grad)
 
 
 def _filling(name: str, parameter: Tensor) -> Tensor:
