@@ -725,6 +725,15 @@ def test_import_is_light():
     assert printed.stdout.split() == ["False", "False"]
 
 
+def test_a_check_does_not_import_the_compiler():
+    """Some of PyTorch's switches do, for four seconds."""
+    code = "import sys; from vit_course.checks import evaluate; evaluate('patchify', None); "
+    code += "print('torch._inductor' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert printed.stdout.split()[-1] == "False"
+
+
 # -- found by trying to break it
 
 

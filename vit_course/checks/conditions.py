@@ -41,6 +41,10 @@ def _deterministic() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
+def _determine(on: tuple[bool, bool]) -> None:
+    torch._C._set_deterministic_algorithms(on[0], warn_only=on[1])  # the public one imports the compiler, for 4 s
+
+
 def _filled() -> bool:
     return torch.utils.deterministic.fill_uninitialized_memory
 
@@ -67,7 +71,7 @@ _SWITCHES: tuple[tuple[Callable, Callable, Any], ...] = (
     (torch.get_num_threads, torch.set_num_threads, 1),
     (_precision, torch.set_float32_matmul_precision, "highest"),
     # Memory that nobody has written to holds NaN then, not what happened to be there: often it is 0, and looks right.
-    (_deterministic, lambda on: torch.use_deterministic_algorithms(on[0], warn_only=on[1]), (True, True)),
+    (_deterministic, _determine, (True, True)),
     (_filled, _fill, True),
     (_anomalies, lambda on: torch.autograd.set_detect_anomaly(*on), (False, True)),
     (sys.getrecursionlimit, sys.setrecursionlimit, 1000),
