@@ -119,9 +119,13 @@ def tile(page, layer, head):
 
 
 def shot(page, name):
+    keep(name, lambda: page.screenshot(full_page=True))
+
+
+def keep(name, screenshot):
     if folder := os.environ.get("VIT_COURSE_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"explorer-{name}.png", full_page=True)
+        (Path(folder) / f"explorer-{name}.png").write_bytes(screenshot())
 
 
 def test_from_a_server_and_as_one_file_it_says_what_torch_says(site, serve, opened, tmp_path):
