@@ -1,11 +1,14 @@
 """Mistakes as a learner writes them, from the beginning, are recognised; not only as the catalogue makes them."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
 from vit_course import Encoder, LearnedPositions, PatchEmbedding, layer_norm, prepend_cls_token, sincos_positions
-from vit_course.checks import evaluate
+from vit_course.checks import evaluate, exercises
+from vit_course.checks.exercise import Observed
 
 
 def vit_with(make, answer=lambda m, tokens, mask: m.head(m.encoder(tokens, mask)[:, 0])):
@@ -119,6 +122,29 @@ def test_a_backbone_as_a_hidden_attribute_or_under_two_names():
 
     assert evaluate("HybridEmbedding", Hidden).mistake == "backbone-not-registered"
     assert evaluate("HybridEmbedding", Twice).passed
+
+
+def test_a_layer_put_into_the_backbone_is_a_change_of_it():
+    """Its forward cannot work; that is told, and nothing of the check stops on the way."""
+
+    class Into(nn.Module):
+        def __init__(self, backbone, channels, dim):
+            super().__init__()
+            self.backbone = backbone
+            backbone.projection = nn.Linear(channels, dim)
+
+        def forward(self, images):
+            return self.projection(self.backbone(images).flatten(2).mT)
+
+    report = evaluate("HybridEmbedding", Into)
+    assert report.status == "error" and "no attribute 'projection'" in report.message
+
+
+def test_what_an_observer_stumbles_over_does_not_count_as_untried():
+    exercise = exercises()["pool"]
+    stumbling = dataclasses.replace(exercise, observe=lambda *_: [][0])
+    with pytest.raises(IndexError):
+        list(Observed(stumbling, exercise.reference, exercise.cases(0)))
 
 
 def test_a_hybrid_that_is_wrong_on_one_kind_of_map_only_does_not_pass():

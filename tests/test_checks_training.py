@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from vit_course.checks import crops, evaluate
+from vit_course.checks.catalogue.lesson_08 import _cropping
 from vit_course.checks.training_observers import LAYERS, optimizer_of, small_model
 from vit_course.training import random_crop_flip
 
@@ -53,6 +54,30 @@ def test_a_pixel_changed_is_seen():
     assert found(spoilt)["each image"] == "is no crop of its frame"
     assert found(lambda images: random_crop_flip(images, 2) * 1.01)["pixels"].startswith("some are neither")
     assert found(lambda images: random_crop_flip(images, 2).roll(1, 0))["pixels"] == "some are another image's"
+
+
+@pytest.mark.parametrize(
+    "change", [torch.round, torch.floor, torch.trunc, torch.abs, torch.neg, torch.relu, torch.sign]
+)
+def test_a_result_that_was_rounded_or_lost_its_signs_is_seen_and_not_taken_for_a_frame(change):
+    assert found(lambda images: change(random_crop_flip(images, 2))) != RIGHT
+    slug = evaluate("random_crop_flip", lambda images, padding=4: change(random_crop_flip(images, padding))).mistake
+    assert slug != "frame-of-another-value"  # the frame is black
+
+
+def test_a_frame_of_any_colour_is_recognised():
+    def coloured(images, padding):
+        frame = torch.arange(1, images.shape[1] + 1, dtype=images.dtype).reshape(1, -1, 1, 1)
+        padded = frame.expand(len(images), -1, *(side + 2 * padding for side in images.shape[2:])).clone()
+        padded[:, :, padding:-padding, padding:-padding] = images
+        return padded
+
+    assert evaluate("random_crop_flip", _cropping(pad=coloured)).mistake == "frame-of-another-value"
+
+
+def test_what_is_told_first_of_wrong_pixels_is_that_they_are_wrong():
+    report = evaluate("random_crop_flip", lambda images, padding=4: random_crop_flip(images, padding) * 2)
+    assert 'yours is "some are neither the image\'s nor black"' in report.message
 
 
 def test_a_count_is_impossible_where_chernoff_says_so():

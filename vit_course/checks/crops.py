@@ -43,10 +43,21 @@ def numbered_batches(calls: int, *shape: int, dtype: torch.dtype = torch.float32
     size = math.prod(image)
     if dtype == torch.uint8:
         assert FIRST + size <= 256
-        numbers = torch.arange(FIRST, FIRST + size).expand(batch, size)
+        numbers = _numbers(torch.arange(size), dtype).expand(batch, size)
     else:
-        numbers = torch.arange(FIRST, FIRST + batch * size)
-    return numbers.reshape(1, *shape).to(dtype).repeat(calls, 1, 1, 1, 1)
+        numbers = _numbers(torch.arange(batch * size), dtype)
+    return numbers.reshape(1, *shape).repeat(calls, 1, 1, 1, 1)
+
+
+def _numbers(places: Int64[Tensor, "*shape"], dtype: torch.dtype) -> Tensor:
+    """Floats are halves with either sign, so that what rounds, or takes signs away, is seen."""
+    whole = (FIRST + places).to(dtype)
+    return whole if dtype == torch.uint8 else (whole + 0.5) * (1 - 2 * (places % 2))
+
+
+def _places(numbers: Tensor) -> Int64[Tensor, "*shape"]:
+    """Of what `_numbers` made."""
+    return numbers.abs().long() - FIRST
 
 
 def properties(batches: Tensor, results: Tensor, padding: int) -> dict[str, object]:
@@ -83,14 +94,16 @@ def properties(batches: Tensor, results: Tensor, padding: int) -> dict[str, obje
 def _pixels(batches: Tensor, results: Tensor) -> str:
     images, channels, height, width = batches.shape[1:]
     size = channels * height * width
-    numbers, black = results.double() - FIRST, results == 0
-    local = numbers
+    places, black = _places(results), results == 0
+    local = places
     if batches.dtype != torch.uint8:
-        local = numbers - (torch.arange(images) * size).reshape(-1, 1, 1, 1)
-    known = black | ((local == local.round()) & (local >= 0) & (local < size))
+        local = places - (torch.arange(images) * size).reshape(-1, 1, 1, 1)
+    known = black | ((results == _numbers(places, results.dtype)) & (local >= 0) & (local < size))
     if not known.all():
-        others = batches.dtype != torch.uint8 and torch.isin(results[~known], batches).all()
-        return "some are another image's" if others else "some are neither the image's nor black"
+        if batches.dtype != torch.uint8 and torch.isin(results[~known], batches).all():
+            return "some are another image's"
+        one_colour = all(len(results[:, :, i][~known[:, :, i]].unique()) <= 1 for i in range(channels))
+        return "some are of another colour than black" if one_colour else "some are neither the image's nor black"
     channel = local.div(height * width, rounding_mode="floor")
     if ((channel != torch.arange(channels).reshape(-1, 1, 1)) & ~black).any():
         return "some are another channel's"
@@ -100,7 +113,7 @@ def _pixels(batches: Tensor, results: Tensor) -> str:
 def _ways(results: Tensor, padding: int) -> Ways:
     """Read off the numbers. `results` hold the images' own pixels and black alone."""
     channels, height, width = results.shape[-3:]
-    black, place = results == 0, results.long() - FIRST
+    black, place = results == 0, _places(results)
     row, column = place.div(width, rounding_mode="floor") % height, place % width
     down, across = torch.arange(height)[:, None], torch.arange(width)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,9 +129,12 @@ class Observed(Sequence):
     def __len__(self) -> int:
         return len(self._cases)
 
+    def __iter__(self) -> Iterator[Observations]:
+        return (self[index] for index in range(len(self)))  # `Sequence` would end at any IndexError of an observer
+
     def __getitem__(self, index: int) -> Observations:
         if index not in self._seen:
-            case = self._cases[index]  # an IndexError here ends an iteration
+            case = self._cases[index]
             raw = self._exercise.observe(self._candidate, case)
             self._seen[index] = self._exercise.derived([case], [raw])[0]
         return self._seen[index]

@@ -21,7 +21,12 @@ ORDER = ("raised", "backbone", "kind", "parameters", "names", "changed", "output
 
 def explain(exercise: Exercise, case: Case, expected: Observations, got: Observations) -> str:
     """The first difference between two observations of one case, in words."""
-    rest = sorted(expected | got, key=lambda name: (name.startswith("gradient"), name.endswith(AGAIN), name))
+
+    def late(name: str) -> tuple:
+        """What is missing on one side is often missing because of another difference."""
+        return name.startswith("gradient"), name.endswith(AGAIN), not (name in expected and name in got), name
+
+    rest = sorted(expected | got, key=late)
     names = [name for name in (*ORDER, *rest) if name in expected or name in got]
     name = next(
         name

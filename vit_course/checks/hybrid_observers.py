@@ -50,7 +50,8 @@ def build_on_backbone(candidate: Callable[..., nn.Module], case: Case) -> Observ
         module = candidate(handed, *sizes)
         if isinstance(module, nn.Module):
             kept.append(_kept(module, handed))
-            same = all(_identical(value, before[name]) for name, value in handed.state_dict().items())
+            after = handed.state_dict()
+            same = after.keys() == before.keys() and all(_identical(after[name], before[name]) for name in before)
             kept.append("as they were" if same else "changed")
         return module
 
