@@ -53,6 +53,7 @@ def _filters_cases(seed: int) -> list[Case]:
     add("", *sizes(4, 2, 3))
     add("", 48, 4, 3, 5)  # as many filters as numbers in one: rows and columns can be taken for one another
     add("fewer filters than numbers, ", 7, 4, 3, 4)
+    add("all components, ", 6, 2, 3, 5)
     add("one, ", 12, 2, 3, 1)
     add("not contiguous in memory, ", 23, 3, 2, 4, strided=True)
     return cases
