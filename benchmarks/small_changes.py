@@ -34,6 +34,7 @@ from datetime import date
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from machine import describe, write_section
 from torch import nn
 from tqdm import tqdm
@@ -182,8 +183,128 @@ SAME: list[tuple[str, str, str, str]] = [
     (
         "MultiHeadSelfAttention",
         "mask = mask.expand",
-        r"^(pass|mask = mask(\.(reshape|view)\(.*)?)$",
+        r"^(pass|mask = mask(\.(reshape|view|expand)\(.*)?)$",
         "for PyTorch 2.4 alone",
+    ),
+    ("accuracy", "return ", r"\.sum\(\) / len\(labels\)$", "a tensor with one number is as good as a float"),
+    ("accuracy", "return ", r"/ len\(logits\)$", "as many rows as labels"),
+    ("accuracy", "return ", r"argmax\(dim=-1\)", "the last of two axes"),
+    (
+        "train_step",
+        "return ",
+        r"detach\(\)\.(detach|tolist|squeeze|T|flip|float|double|requires_grad_|abs|relu)\b",
+        "the loss as a tensor with one number, which is not below 0, or as a float",
+    ),
+    ("train_step", "optimizer.zero_grad()", r"^model\.", "the optimizer has all weights of the model"),
+    ("random_crop_flip", "return ", r"contiguous\(\)\.(detach\(\)|requires_grad_\(False\))$", "nothing in it learns"),
+    ("random_crop_flip", "return ", r"contiguous\(\)\.flip\(-1\)$", "about half of them are mirrored, whichever half"),
+    ("random_crop_flip", "return ", r"permute\(0, 3, 1, 2\)$", "the same numbers, in other memory"),
+    ("random_crop_flip", "mirrored = ", r"(<=|>|>=) 0\.5|0\.5 <", "about half of them are mirrored, whichever half"),
+    (
+        "random_crop_flip",
+        "columns = left",
+        r"columns, columns\.flip\(0\)",
+        "about half of them are mirrored, whichever half",
+    ),
+    ("random_crop_flip", "columns = left", r"columns\.flip\(-1\), columns", "the only axis is the last"),
+    ("random_crop_flip", "device=device", "^(?!.*device=)", "the images are on the CPU"),
+    ("warmup_cosine", "if not (0 <= warmup_steps", "", "numbers outside these bounds are no case"),
+    ("warmup_cosine", "return peak_lr", r"\+ 1\.0\)|\(1\.0 \+", "the same number"),
+    (
+        "warmup_cosine",
+        "return peak_lr",
+        r"math\.cos\(math\.pi \* .*(\(warmup_steps - step\)|\(warmup_steps - total_steps\))",
+        "a cosine is the same on both sides",
+    ),
+    ("mixup", "return ", r"\(1\.0 - lam\)", "the same number"),
+    ("", "return model", r"^return model(\.double\(\))?\.float\(\)$", "the model is float32"),
+    (
+        "replace_head",
+        "",
+        r"^old = model\.head\.bias$|num_classes, (dtype=old\.dtype|device=old\.device)\)$",
+        "the model is float32 and on the CPU",
+    ),
+    ("freeze_backbone", "requires_grad_(True)", r"requires_grad_\(\)$", "True where nothing is given"),
+    ("resize_positions", "if positions.shape[1]", "", "positions that do not fit the grid are no case"),
+    (
+        "resize_positions",
+        "return ",
+        r"dim=1\)\.(detach\(\)|(double\(\)\.)?float\(\)|requires_grad_\(False\))$",
+        "the positions are float32, and nothing in them learns",
+    ),
+    ("resize_positions", "return ", r"dim=1\)(\[:1\]|\.flip\(0\))$", "the first axis has one row"),
+    ("resize_positions", "F.interpolate(", r"mode='bicubic'", "what `F.interpolate` does where it is not told"),
+    (
+        "resize_positions",
+        "cls, patches = ",
+        r"\(positions\[\S*, 0?:1(:2)?\], positions\[\S*, 1:\]\)$",
+        "the first axis has one row, and the CLS token has one",
+    ),
+    ("principal_filters", "if weight.shape[1] % ", "", "filters that are no patches are no case"),
+    ("principal_filters", "if not 1 <= k", "", "a k that is out of reach is no case"),
+    ("principal_filters", "most = ", "", "a k that is out of reach is no case"),
+    ("principal_filters", "centred = ", r"weight\.mean\(dim=0\) - weight$", "the sign is free"),
+    (
+        "principal_filters",
+        "return ",
+        r"\)\.(detach|float|double|requires_grad_|clamp)\(",
+        "a component has length 1, and nothing in it learns",
+    ),
+    ("principal_filters", "torch.linalg.svd(", r"Vh\[:k\]$", "the first rows of both are the same"),
+    ("mean_attention_distance", "if attention.shape[-1]", "", "attention that does not fit the grid is no case"),
+    (
+        "mean_attention_distance",
+        "return ",
+        r"\(0, 2\)\)\.(detach|flatten|T|float|double|requires_grad_|abs|relu)\b",
+        "distances, one for each head, of which none is below 0 and none learns",
+    ),
+    ("mean_attention_distance", "return ", r"dim=\(2, 0\)\)$", "the same two axes"),
+    (
+        "mean_attention_distance",
+        "return ",
+        r"sum\(dim=-2\)",
+        "the mean over all pairs: patches that ask are as many as are asked, and a way is as long there as back",
+    ),
+    (
+        "mean_attention_distance",
+        "weights = ",
+        r"attention\[(\.\.\.|0:|:), (:|0:), 1:, 1:\]$",
+        "from 0 on is everything",
+    ),
+    ("mean_attention_distance", "places = ", r"\.to\(attention\)$", "of the same dtype"),
+    (
+        "mean_attention_distance",
+        "apart = ",
+        r"\(places - places\[:, None\]\)|places\[(None, :, None|0:, None|:, True)\]",
+        "a way is as long there as back; `True` and `None` make an axis",
+    ),
+    ("receptive_field", "if len(kernel_sizes)", "", "lists of two lengths are no case"),
+    ("receptive_field", "zip(", "", "lists of two lengths are no case"),
+    ("", "return ", r"^return (field|\(down .*\)) // 1$", "the same whole number"),
+    (
+        "attention_rollout",
+        "return rollout",
+        r"rollout\.(detach|float|double|requires_grad_|abs|relu|clamp)\(",
+        "weights, from 0 to 1, and nothing in them learns",
+    ),
+    (
+        "attention_rollout",
+        "torch.eye(",
+        r"\.to\(\)|torch\.eye\([^()]*\)\)?( @ rollout)?$|\.to\((attention|rollout|attentions\[-1\])\)",
+        "the weights are float32 and on the CPU",
+    ),
+    ("attention_rollout", "torch.eye(", r"torch\.eye\(\S+\.shape\[\S+\]\)\.to\(", "as many tokens ask as are asked"),
+    (
+        "relative_position_index",
+        "return ",
+        r"\)\.(detach|requires_grad_|round|abs|relu)\(",
+        "whole numbers, from 0 on",
+    ),
+    (
+        "relative_position_index",
+        " = ",
+        r"(row|column)\[(\.\.\., None|0:, None|:, True)\]",
+        "another way to make an axis",
     ),
 ]
 
@@ -205,9 +326,18 @@ class ViT(nn.Module):  # as the exercise asks for it: the course's own has optio
         return self.head(pool(self.encoder(tokens, mask), "cls"))
 
 
+def train_step(model, optimizer, images, targets):  # without precision, scaling and clipping
+    model.train()
+    loss = F.cross_entropy(model(images), targets)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
 def answer(exercise: str) -> Callable:
     """The right answer that is changed."""
-    return ViT if exercise == "ViT" else exercises()[exercise].reference
+    return {"ViT": ViT, "train_step": train_step}.get(exercise) or exercises()[exercise].reference
 
 
 class Change(NamedTuple):
@@ -553,11 +683,11 @@ def reason(change: Change) -> str | None:
         if name in ("", change.exercise) and before in change.old and re.search(after, change.new):
             return why
     tidied = _tidied(change.old)
-    return "the same sum or product" if tidied and tidied == _tidied(change.new) else None
+    return "the same sum, product or comparison" if tidied and tidied == _tidied(change.new) else None
 
 
 def _tidied(line: str) -> str:
-    """The line with the terms of its sums and the factors of its products in one order; "" if it is no statement."""
+    """The line with what sums, products and comparisons for equality are of in one order; "" if it is no statement."""
     try:
         return ast.unparse(_Tidy().visit(ast.parse(line)))
     except SyntaxError:
@@ -576,6 +706,14 @@ class _Tidy(ast.NodeTransformer):
             return [*parts(one.left), *parts(one.right)] if same else [one]
 
         return functools.reduce(lambda a, b: ast.BinOp(a, node.op, b), sorted(parts(node), key=ast.unparse))
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """c == b → b == c, and != likewise."""
+        self.generic_visit(node)
+        if len(node.ops) > 1 or not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+            return node
+        left, right = sorted([node.left, *node.comparators], key=ast.unparse)
+        return ast.Compare(left, node.ops, [right])
 
 
 def main(argv: list[str]) -> int:
