@@ -648,10 +648,14 @@ def _work(pipe) -> None:
 
 
 class Worker:
-    """A process that judges one change after the other, and is replaced when one takes too long."""
+    """A process that judges one change after the other, and is replaced when one takes too long.
 
-    def __init__(self, context: multiprocessing.context.BaseContext) -> None:
-        self._context, self._process = context, None
+    Args:
+        ready: the right answer is judged first, so that the first change pays for nothing.
+    """
+
+    def __init__(self, context: multiprocessing.context.BaseContext, ready: bool) -> None:
+        self._context, self._process, self._ready = context, None, ready
 
     def ask(self, judging: Callable[[Change], tuple[str, str]], change: Change, seconds: float) -> tuple[str, str]:
         if self._process is None:
@@ -659,8 +663,9 @@ class Worker:
             self._process = self._context.Process(target=_work, args=(theirs,), daemon=True)
             self._process.start()
             theirs.close()
-            self._pipe.send((made_ready, change))
-            self._pipe.recv()
+            if self._ready:
+                self._pipe.send((made_ready, change))
+                self._pipe.recv()
         self._pipe.send((judging, change))
         try:
             if self._pipe.poll(seconds):
@@ -757,7 +762,7 @@ def _all(context: multiprocessing.context.BaseContext, options: argparse.Namespa
     bar, judging = tqdm(total=len(made), desc="changes", mininterval=5), verdict if options.named else rejected
 
     def judge_all(some: list[Change]) -> list[tuple[Change, tuple[str, str]]]:
-        worker, said = Worker(context), []
+        worker, said = Worker(context, ready=True), []
         for change in some:
             said.append((change, worker.ask(judging, change, options.seconds)))
             bar.update()
@@ -776,7 +781,7 @@ def _doubtful(
 
     def again(judged: tuple[Change, Callable]) -> tuple[Change, str, str, str]:
         change, judging = judged
-        fresh = Worker(context)
+        fresh = Worker(context, ready=False)
         said = fresh.ask(judging, change, 10 * options.seconds)
         fresh.close()
         return change, judging.__name__, *said
