@@ -1,7 +1,7 @@
 # `make lab` opens the course, `make test` tests it. Each target does its own set-up, which is at once when nothing changed.
 #
 #   PYTHON=python3.12 make lab       use this Python
-#   make setup TORCH_BACKEND=cpu     PyTorch without CUDA (Linux; default: with CUDA)
+#   make setup TORCH_BACKEND=cpu     PyTorch without CUDA (Linux; default: as the machine has a GPU or not)
 #   make lab LAB="--no-browser"      more arguments for JupyterLab
 #   make test TEST="tests/test_cli.py -x"   more arguments for pytest
 
@@ -79,7 +79,7 @@ lint:
 	$(SETUP) --extra dev --quiet
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m codespell_lib README.md CONTRIBUTING.md CHANGELOG.md benchmarks docs notebooks scripts vit_course
+	$(RUN) -m codespell_lib -L pinter README.md CONTRIBUTING.md CHANGELOG.md benchmarks docs notebooks scripts vit_course
 	$(RUN) -m check_jsonschema --quiet --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.yml)
 	$(dir $(RUN))zizmor --offline --quiet .github
 	$(RUN) -m vit_course.authoring lint

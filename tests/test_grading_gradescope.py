@@ -95,6 +95,23 @@ def results(folder, data):
     return gradescope.as_results(grades.rows([record], worth, Settings(), lesson="01")[0], worth)
 
 
+def test_an_instructors_own_exercises_go_along(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("EXERCISES = []\n")
+    monkeypatch.setenv("VIT_COURSE_EXERCISES", str(tmp_path / "mine.py"))
+    gradescope.build(tmp_path / "out.zip", "12")
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        archive.extractall(tmp_path / "source")
+    assert (tmp_path / "source" / "own.py").read_text() == "EXERCISES = []\n"
+    started = []
+
+    def run(command, **options):
+        started.append(options["env"]["VIT_COURSE_EXERCISES"])
+        return subprocess.CompletedProcess(command, 0, stdout="{}")
+
+    monkeypatch.setattr(gradescope.subprocess, "run", run)
+    assert gradescope.main([str(tmp_path)]) == 0 and started == [str(tmp_path / "source" / "own.py")]
+
+
 def test_remarks_are_hidden_from_students(tmp_path):
     found = results(tmp_path, notebook(cells("01", "RIGHT PUBLISHED", "ERROR")))
     told = found["tests"][-1]

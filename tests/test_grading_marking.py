@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from vit_course.checks import evaluate, exercises
-from vit_course.grading import wire
+from vit_course.grading import judging, wire
 from vit_course.grading.extract import extract, likeness
-from vit_course.grading.judging import Paper, fresh_seed, published_likeness
+from vit_course.grading.judging import Paper, fresh_seed, published_likenesses
 from vit_course.grading.marking import MOST_TEXT, ONLY_IN_THE_NOTEBOOK, Mark, Marker, tidy
+from vit_course.grading.notebooks import read_cells
 from vit_course.grading.sandbox import bubblewrap
 
 SEED = 5
@@ -204,7 +205,19 @@ def test_the_published_answer_is_known_whatever_its_names():
     assert likeness("f", source) == likeness("f", renamed) != ""
     assert likeness("f", source.replace("c // n", "c // 2")) != likeness("f", source)
     assert likeness("f", "def f():\n    return 1") == "" == likeness("f", "(")
-    assert published_likeness("ViT")
+    assert published_likenesses("ViT")
+
+
+def test_an_answer_from_the_solutions_is_known_as_well():
+    short = []  # alike by nature
+    for name, exercise in exercises().items():
+        (notebook,) = judging.SOLUTIONS.glob(f"{exercise.lesson}_*.ipynb")
+        taken = extract(read_cells(notebook.read_bytes(), notebook.name).code, {name: ()})[name]["likeness"]
+        if taken:
+            assert taken in published_likenesses(name), name
+        else:
+            short.append(name)
+    assert len(short) < 20 and "patchify" in short
 
 
 @pytest.mark.parametrize(

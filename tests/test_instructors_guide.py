@@ -14,6 +14,7 @@ from test_style import workflow_faults
 
 from vit_course.checks import exercises
 from vit_course.grading.collect import collect
+from vit_course.grading.course import version
 from vit_course.grading.settings import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,4 +103,13 @@ def test_a_file_that_is_not_there_is_named(monkeypatch):
     done = subprocess.run(
         [sys.executable, "-c", "from vit_course.checks import exercises; exercises()"], capture_output=True, text=True
     )
-    assert "VIT_COURSE_EXERCISES=nowhere.py is no Python file." in done.stderr
+    assert "VIT_COURSE_EXERCISES=nowhere.py is no Python file. Give its full path." in done.stderr
+
+
+def test_own_exercises_are_part_of_the_version_so_that_changed_ones_are_graded_anew(monkeypatch, tmp_path):
+    versions = [version.__wrapped__()]
+    for text in ("EXERCISES = []", "EXERCISES = [] "):
+        (tmp_path / "own.py").write_text(text)
+        monkeypatch.setenv("VIT_COURSE_EXERCISES", str(tmp_path / "own.py"))
+        versions.append(version.__wrapped__())
+    assert len({*versions}) == 3

@@ -79,11 +79,15 @@ def build(out: Path, lesson: str, settings: Path | None = None) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    from vit_course.checks.catalogue import own_file
+
     package = Path(vit_course.__file__).resolve().parent
     files = {"setup.sh": _SETUP, "run_autograder": _RUN, "requirements.txt": "\n".join(requirements()) + "\n"}
     files["lesson.json"] = json.dumps({"lesson": lesson})
     if settings is not None:
         files["settings.toml"] = settings.read_text(encoding="utf-8-sig")
+    if own := own_file():
+        files["own.py"] = own.read_text(encoding="utf-8-sig")
     out.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
         for name, text in files.items():
@@ -173,6 +177,8 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(arguments[0])
     command = [sys.executable, "-B", "-m", "vit_course.grading.gradescope", "--inside", str(root)]
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    if (own := root / "source" / "own.py").exists():
+        environment["VIT_COURSE_EXERCISES"] = str(own)
     apart = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     done = subprocess.run(
         command,

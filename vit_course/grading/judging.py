@@ -10,20 +10,24 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+import vit_course
 from vit_course.checks.conditions import standard_state
 from vit_course.checks.evaluation import find_exercise
 from vit_course.checks.exercise import NOTEBOOK_SEED, Observed
 from vit_course.checks.judge import Report, judge
 from vit_course.checks.observers import Observations
 from vit_course.grading import wire
-from vit_course.grading.extract import likeness
+from vit_course.grading.extract import extract, likeness
 from vit_course.grading.lending import lent_names, lent_sources, withheld_names
+from vit_course.grading.notebooks import read_cells
 
 MOST_NAMES = 20_000
+SOLUTIONS = Path(vit_course.__file__).parents[1] / "solutions"
 _WORDS = ("kind", "raised", "parameters", "names", "changed", "gradients")
 
 
@@ -85,10 +89,15 @@ def fresh_seed(name: str, seed: int) -> int:
 
 
 @functools.cache
-def published_likeness(name: str) -> str:
-    """The fingerprint of the course's own answer."""
-    reference = find_exercise(name).reference
-    return likeness(reference.__name__, inspect.getsource(inspect.getmodule(reference)))
+def published_likenesses(name: str) -> frozenset[str]:
+    """The fingerprints of the course's own answers: what `solution` prints and, in a clone, that of the solutions."""
+    exercise = find_exercise(name)
+    reference = exercise.reference
+    found = {likeness(reference.__name__, inspect.getsource(inspect.getmodule(reference)))}
+    for notebook in SOLUTIONS.glob(f"{exercise.lesson}_*.ipynb"):
+        cells = read_cells(notebook.read_bytes(), notebook.name).code
+        found.add(extract(cells, {name: ()})[name].get("likeness", ""))
+    return frozenset(found - {""})
 
 
 def _are_observations(seen: Any) -> bool:

@@ -21,7 +21,7 @@ from vit_course.grading import sandbox, wire
 from vit_course.grading.confine import Limits
 from vit_course.grading.extract import MOST_SOURCE
 from vit_course.grading.hiring import Came, Worker
-from vit_course.grading.judging import Paper, fresh_seed, published_likeness
+from vit_course.grading.judging import Paper, fresh_seed, published_likenesses
 from vit_course.grading.lending import lent_names
 
 PROTECTIONS = ("bubblewrap", "processes", "calls")
@@ -146,7 +146,7 @@ class Marker:
             again, others = self._tried(name, own)
             report, remarks = (again, others) if again.passed else (report, remarks)
         remarks += [f"uses `{lost}`, which no cell gives" for lost in answer.get("lost", ()) if not report.passed]
-        if answer.get("likeness") and answer["likeness"] == published_likeness(name):
+        if answer.get("likeness") and answer["likeness"] in published_likenesses(name):
             remarks.append("is the published reference, but for names")
         return Mark(name, report.status, report.mistake, tidy(report.message), tuple(tidy(one) for one in remarks))
 
@@ -241,7 +241,7 @@ def describe(bubblewrap: bool, processes: bool, calls: bool) -> dict[str, str]:
     """Which protections are in force, in words."""
     readable = "missing: an answer can read this machine's files" + " and change them" * (not processes)
     found = {
-        "files": "no file of this machine can be seen but Python's libraries" if bubblewrap else readable,
+        "files": "of this machine only installed programs and libraries can be read" if bubblewrap else readable,
         "network": "there is none" if bubblewrap or calls else "missing: an answer can use the network",
         "processes": "each answer has process numbers and an empty folder of its own"
         if processes

@@ -20,14 +20,25 @@ def exercises() -> dict[str, Exercise]:
     return {exercise.name: exercise for exercise in (*listed, *_own())}
 
 
-def _own() -> list[Exercise]:
-    """An instructor's own exercises: `EXERCISES` of the file that `VIT_COURSE_EXERCISES` names."""
+def own_file() -> Path | None:
+    """The file with an instructor's own exercises, which `VIT_COURSE_EXERCISES` names; None if it names none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
     if not (given := os.environ.get("VIT_COURSE_EXERCISES")):
-        return []
+        return None
     path = Path(given).expanduser()
+    if path.suffix != ".py" or not path.is_file():
+        raise FileNotFoundError(f"VIT_COURSE_EXERCISES={given} is no Python file. Give its full path.")
+    return path
+
+
+def _own() -> list[Exercise]:
+    """`EXERCISES` of the instructor's own file."""
+    if (path := own_file()) is None:
+        return []
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"VIT_COURSE_EXERCISES={given} is no Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)  # so that the source of a reference is found
     spec.loader.exec_module(module)
