@@ -14,7 +14,8 @@ from vit_course.training.expectations import CURVES, Curve, Measured, expected_o
 from vit_course.training.recipes import NamedRecipe
 from vit_course.training.reporting import Report, announcement
 
-CURVE = Curve("images", (Measured(100, (0.40, 0.42)), Measured(400, (0.60,)), Measured(1600, (0.79, 0.80, 0.81))))
+MEASURED = (Measured(100, (0.40, 0.42)), Measured(400, (0.60,)), Measured(1600, (0.79, 0.80, 0.81)))
+CURVE = Curve("images", 256, MEASURED)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +40,12 @@ def test_between_what_was_measured_and_beyond(steps, said):
 
 @pytest.mark.parametrize("name", CURVES)
 def test_curves_belong_to_recipes_and_rise(name):
-    points = CURVES[name].measured
+    points, images = CURVES[name].measured, CURVES[name].learned_from
     assert name in RECIPES
     assert [*points] == sorted(points, key=lambda one: one.steps)
     assert all(a.mean < b.mean for a, b in itertools.pairwise(points))
     assert all(0 < accuracy < 1 for one in points for accuracy in one.accuracies)
-    assert expected_of(RECIPES[name].recipe, RECIPES[name].data, points[0].steps).startswith("about")
+    assert expected_of(RECIPES[name].recipe, RECIPES[name].data, images, points[0].steps).startswith("about")
 
 
 class Announced(Exception):
@@ -60,7 +61,7 @@ class Listening(Report):
 def test_on_a_machine_slowed_down_on_purpose_less_is_promised(monkeypatch, seed):
     recipe = replace(SMALL, seed=seed)
     monkeypatch.setitem(RECIPES, "small", NamedRecipe("shapes", SMALL))
-    monkeypatch.setitem(CURVES, "small", Curve("images", (Measured(10, (0.2,)), Measured(10**9, (0.9,)))))
+    monkeypatch.setitem(CURVES, "small", Curve("images", 256, (Measured(10, (0.2,)), Measured(10**9, (0.9,)))))
     promised, steps = [], []
     for slower in (1, 1000):
         # The forecast measures its steps with this clock.
@@ -73,3 +74,14 @@ def test_on_a_machine_slowed_down_on_purpose_less_is_promised(monkeypatch, seed)
         promised.append(int(found[2]))
     assert steps[0] > 20 * steps[1]
     assert promised[0] > promised[1] + 5
+
+
+@pytest.mark.parametrize(
+    ("number", "model", "promised"), [(256, None, True), (224, None, False), (256, SMALL.build(10), False)]
+)
+def test_fewer_images_or_another_model_are_promised_nothing(monkeypatch, number, model, promised):
+    monkeypatch.setitem(RECIPES, "small", NamedRecipe("shapes", SMALL))
+    monkeypatch.setitem(CURVES, "small", CURVE)
+    with pytest.raises(Announced) as said:
+        train(SMALL, images(limit=number), model=model, report=Listening(), device="cpu")
+    assert ("Expect" in str(said.value)) is promised

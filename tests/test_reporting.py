@@ -26,7 +26,7 @@ def test_duration(seconds, words):
 
 def test_a_log_says_what_will_happen_and_what_did(capsys, monkeypatch):
     monkeypatch.setitem(RECIPES, "small", NamedRecipe("shapes", SMALL))
-    monkeypatch.setitem(CURVES, "small", Curve("these images", (Measured(24, (0.11, 0.13)),)))
+    monkeypatch.setitem(CURVES, "small", Curve("these images", 256, (Measured(24, (0.11, 0.13)),)))
     train(SMALL, images(), images("test"), report=Printed(), device="cpu", evaluations=3)
     said = capsys.readouterr().out
     assert "24 steps of 32, 3.0 epochs. About " in said and "(a few steps were measured)" in said

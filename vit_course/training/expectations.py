@@ -40,10 +40,12 @@ class Curve(NamedTuple):
 
     Attributes:
         images: what was measured on, in words.
+        learned_from: the number of training images.
         measured: by rising steps.
     """
 
     images: str
+    learned_from: int
     measured: tuple[Measured, ...]
 
     def __str__(self) -> str:
@@ -74,6 +76,7 @@ _CIFAR10 = "CIFAR-10's test images (JPEG copy)"
 CURVES = {
     "baseline": Curve(
         _CIFAR10,
+        50_000,
         (
             Measured(300, (0.4032, 0.3985, 0.3958)),
             Measured(600, (0.4939, 0.4956, 0.5012)),
@@ -83,6 +86,7 @@ CURVES = {
     ),
     "fast": Curve(
         _CIFAR10,
+        50_000,
         (
             Measured(300, (0.5471, 0.5459, 0.5530)),
             Measured(600, (0.6193, 0.6195, 0.6189)),
@@ -90,21 +94,23 @@ CURVES = {
             Measured(2400, (0.7660, 0.7708, 0.7593)),
         ),
     ),
-    "cifar10": Curve(_CIFAR10, (Measured(1950, (0.7459,)),)),
-    "tiny-imagenet": Curve("Tiny-ImageNet's validation images at 32 × 32", (Measured(3120, (0.3710,)),)),
+    "cifar10": Curve(_CIFAR10, 50_000, (Measured(1950, (0.7459,)),)),
+    "tiny-imagenet": Curve("Tiny-ImageNet's validation images at 32 × 32", 100_000, (Measured(3120, (0.3710,)),)),
 }
 
 
-def expected_of(recipe: Recipe, data: str, steps: int) -> str:
-    """What accuracy to expect, in words; "" of a recipe that was changed or not measured, or for other images.
+def expected_of(recipe: Recipe, data: str, images: int, steps: int) -> str:
+    """What accuracy to expect, in words; "" of a recipe that was changed or not measured, or for other or fewer images.
 
     Args:
         recipe: any; another seed and another length count as the same.
         data: the name of the images.
+        images: how many there are to learn from.
         steps: of the whole run.
     """
     for name, named in RECIPES.items():
         same = dataclasses.replace(recipe, seed=named.recipe.seed, epochs=named.recipe.epochs) == named.recipe
-        if same and data.lower() == named.data and name in CURVES:
-            return CURVES[name].at(steps)
+        curve = CURVES.get(name)
+        if same and curve and (data.lower(), images) == (named.data, curve.learned_from):
+            return curve.at(steps)
     return ""

@@ -18,6 +18,7 @@ class Run(Protocol):
 
     Attributes:
         recipe, model, device, precision: what is trained, how and where.
+        brought: whether the model is another one than the recipe's.
         data: the name of the images.
         labels: of the images.
         step, total_steps: steps done, and to be done in all.
@@ -30,6 +31,7 @@ class Run(Protocol):
     model: nn.Module
     device: torch.device
     precision: torch.dtype
+    brought: bool
     data: str
     labels: Tensor
     step: int
@@ -164,7 +166,8 @@ def announcement(run: Run, seconds: float) -> str:
         f"{epochs:.1f} epochs. About {duration(seconds)} on {profiles.described(run.device)}, "
         f"in {profiles.named(run.precision)} (a few steps were measured)."
     ]
-    if expect := expected_of(recipe, run.data, run.total_steps):
+    expect = expected_of(recipe, run.data, len(run.labels), run.total_steps)
+    if expect and not run.brought:
         lines.append(f"Expect {expect}.")
     return "\n".join(lines)
 

@@ -53,6 +53,7 @@ class Run:
             raise ValueError("sizes are for the course's ViT: a model of another kind is trained with sizes=().")
         self.recipe, self.test, self.minutes, self.evaluations_wanted = recipe, test, minutes, evaluations
         self.processes = Processes()
+        self.brought = model is not None
         self.device, self.data = self.processes.device(device), images.name
         self.batches = Batches(recipe, images, self.device, self.processes.rank, self.processes.count)
         with memory_in_plain_words(self.device, "the model", "Take a smaller dim, mlp_dim or depth."):
