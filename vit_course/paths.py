@@ -2,11 +2,15 @@
 
 import contextlib
 import errno
+import glob
 import os
-from collections.abc import Iterator
+import secrets
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it
+LEFT_AFTER = 3600.0  # seconds: no file takes so long to be written
 
 
 class StorageError(OSError):
@@ -59,16 +63,23 @@ def try_to_write(path: Path, content: bytes) -> None:
                 folder.rmdir()
 
 
+def delete_leftovers(temporary: Iterable[Path]) -> None:
+    """Delete what was left by processes that were killed while they wrote: a young file may still be written."""
+    for file in temporary:
+        with contextlib.suppress(OSError):
+            if time.time() - file.stat().st_mtime > LEFT_AFTER:
+                file.unlink()
+
+
 @contextlib.contextmanager
 def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
     """The name under which the content lies, in the folder of `path`, until the end of the block."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    for left in path.parent.glob(f".{path.name}.[0-9]*"):  # by a process that was killed while it wrote
-        with contextlib.suppress(OSError):
-            left.unlink()
+    # Not the number of the process, which its threads share. `tempfile` would make the file private.
+    temporary = path.with_name(f".{path.name}.{secrets.randbits(64)}")
+    delete_leftovers(path.parent.glob(f".{glob.escape(path.name)}.[0-9]*"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

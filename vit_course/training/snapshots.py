@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vit_course.paths import StorageError, write_whole
+from vit_course.paths import StorageError, delete_leftovers, write_whole
 
 KEPT = 2  # the newest snapshot, and one before it in case that one is damaged on the disk
 _NAME = re.compile(r"step-(\d{8})\.([0-9a-f]{16})\.pt")
@@ -63,8 +63,8 @@ class Snapshots:
         torch.save(state, buffer)
         content = buffer.getvalue()
         path = self.folder / f"step-{step:08d}.{hashlib.sha256(content).hexdigest()[:16]}.pt"
-        if self.folder.is_dir():  # what a process left that was killed while it wrote
-            _delete([file for file in self.folder.iterdir() if _UNFINISHED.fullmatch(file.name)])
+        if self.folder.is_dir():
+            delete_leftovers([file for file in self.folder.iterdir() if _UNFINISHED.fullmatch(file.name)])
         write_whole(path, content)
         # Those of later steps are damaged, or we would have gone on from them. They must not push out good ones.
         earlier = [old for old in self.paths() if int(_NAME.fullmatch(old.name)[1]) < step]
