@@ -86,6 +86,13 @@ def test_it_is_said_when_a_lesson_has_changed_since_it_was_copied(checkout, caps
     assert cli.main(["update"]) == 0 and "as they are now" in capsys.readouterr().out
 
 
+def test_without_copies_update_says_how_to_get_some(checkout, capsys):
+    (checkout / "work" / LESSON).unlink()
+    assert cli.main(["update"]) == 1
+    captured = capsys.readouterr()
+    assert "`vit-course work` makes them" in captured.err and not captured.out
+
+
 def test_a_copy_from_before_versions_counts_as_older(checkout):
     begun(checkout, lambda notebook: notebook["metadata"].pop("vit_course"))
     assert copies.outdated(checkout / "notebooks", checkout / "work") == [LESSON]

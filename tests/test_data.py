@@ -237,6 +237,17 @@ def test_a_damaged_cached_archive_is_downloaded_again(server, tarball, home, cap
     assert server.asked() == ["good"]
 
 
+def test_offline_a_damaged_cached_archive_stays_and_what_is_wrong_is_said(server, tarball, home, monkeypatch, capsys):
+    monkeypatch.setenv("VIT_COURSE_OFFLINE", "1")
+    cached = home / "data" / TARBALL
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(tarball[:-100])
+    assert load_images("cifar10", archive=archive(tarball, server.url("good"))).name == "shapes"
+    assert cached.read_bytes() == tarball[:-100] and server.asked() == []
+    said = capsys.readouterr().out
+    assert f"{TARBALL} is damaged or not complete: it has" in said and "again once VIT_COURSE_OFFLINE is unset." in said
+
+
 class Evil:
     def __reduce__(self):
         return os.mkdir, ("got-in",)
@@ -311,6 +322,9 @@ def test_limit_takes_equally_many_of_each_class_and_grows_from_its_beginning(tar
     assert keys(small) == keys(large)[:7]
     assert torch.equal(small.labels, large.labels[:7])
     assert keys(load(7)) == keys(small)
+    if source != "shapes":  # there are thousands of them
+        for limit in (30, 1000):  # 30 are all
+            assert keys(load(limit))[:25] == keys(large)
 
 
 def test_a_limit_above_the_number_of_images_takes_all(tmp_path, monkeypatch):

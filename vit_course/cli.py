@@ -222,6 +222,8 @@ def work(options: argparse.Namespace) -> int:
 def update(options: argparse.Namespace) -> int:
     (source, target), status = places(), 0
     names = [path.name for path in sorted(source.glob("*.ipynb")) if (target / path.name).is_file()]
+    if not names:
+        return _failed(f"There are no copies of the lessons in {target} yet: `vit-course work` makes them.")
     wanted = copies.outdated(source, target)
     if options.lesson:
         wanted = [name for name in names if name.startswith(tuple(options.lesson))]

@@ -98,7 +98,7 @@ def mixed_order(labels: np.ndarray, limit: int | None, left_out: Collection[int]
     """
     order = np.random.RandomState(0).permutation(len(labels))
     order = order[~np.isin(order, list(left_out))]
-    if limit is None or limit >= len(labels):
+    if limit is None:
         return order
     turn = np.empty(len(order), np.int64)
     for label in np.unique(labels):
