@@ -64,10 +64,11 @@ def test_interrupted_before_it_began(capsys, monkeypatch):
 
 def test_what_was_measured_is_not_promised_of_a_changed_recipe():
     fast = RECIPES["fast"].recipe
-    assert changed(fast, []) == fast and expected_of(fast, "cifar10", 500) == CURVES["fast"].at(500) != ""
-    assert expected_of(changed(fast, ["seed=5", "epochs=2"]), "cifar10", 500) == CURVES["fast"].at(500)
-    assert expected_of(changed(fast, ["dim=48"]), "cifar10", 500) == expected_of(fast, "shapes", 500) == ""
-    assert expected_of(RECIPES["gpu"].recipe, "cifar10", 500) == ""
+    assert changed(fast, []) == fast and expected_of(fast, "cifar10", 50_000, 500) == CURVES["fast"].at(500) != ""
+    assert expected_of(changed(fast, ["seed=5", "epochs=2"]), "cifar10", 50_000, 500) == CURVES["fast"].at(500)
+    assert expected_of(changed(fast, ["dim=48"]), "cifar10", 50_000, 500) == ""
+    assert expected_of(fast, "shapes", 50_000, 500) == expected_of(fast, "cifar10", 200, 500) == ""
+    assert expected_of(RECIPES["gpu"].recipe, "cifar10", 50_000, 500) == ""
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,12 @@ def test_it_trains_on_a_folder_of_images_and_keeps_weights_and_card(tmp_path, ca
     assert checkpoints.load_checkpoint(tmp_path / "run" / "model.safetensors").head.out_features == 2
     assert cli.main(command) == 0  # a finished run is not trained again
     assert "step 12 of 12" in capsys.readouterr().out
+
+
+def test_a_rank_left_over_in_the_environment_is_not_ours(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert cli.main(["train", "baseline", "--data", "shapes", "--out", str(tmp_path), *TINY]) == 0
+    assert "test images right" in capsys.readouterr().out and (tmp_path / "model.safetensors").exists()
 
 
 def test_a_disk_that_refuses_is_said(tmp_path, capsys):

@@ -16,12 +16,14 @@ from small_training import FULL, SMALL, STEPS, Recorded, images, same, weights
 from torch import nn
 
 from vit_course import ImageSet, load_images, paths
+from vit_course.experiments.rivals import GridPositions
 from vit_course.hybrids import RelativeAttention
 from vit_course.training import (
     RECIPES,
     Recipe,
     TrainingError,
     accuracy,
+    chance,
     evaluate,
     train,
     train_step,
@@ -106,6 +108,11 @@ def test_evaluation_is_without_dropout_and_keeps_the_mode(mode):
         ({"dim": 12.5}, "depth, heads, batch_size, seed and padding are whole numbers"),
         ({"dim": 15}, "dim is a multiple of heads; got 15 and 2"),
         ({"seed": 10**20}, "the seed has at most 63 bits"),
+        ({"dim": "96"}, "depth, heads, batch_size, seed and padding are whole numbers"),
+        ({"seed": "a"}, "depth, heads, batch_size, seed and padding are whole numbers"),
+        ({"lr": None}, "rates, betas, .* are numbers"),
+        ({"epochs": "3"}, "rates, betas, .* are numbers"),
+        ({"sizes": 32}, "sizes and betas are tuples"),
     ],
 )
 def test_an_impossible_recipe_is_refused(wrong, said):
@@ -151,6 +158,24 @@ def test_the_seed_decides_all_and_nothing_else_does(tmp_path):
     assert not same(weights(first), weights(run(replace(FULL, seed=1))))
 
 
+def test_the_random_numbers_of_other_devices_are_left_alone(monkeypatch):
+    def seeds_gpus_too(seed):
+        raise AssertionError("nobody puts back the random numbers of a GPU")
+
+    monkeypatch.setattr(torch, "manual_seed", seeds_gpus_too)
+    assert run(FULL).steps == STEPS
+
+
+def test_the_random_numbers_of_an_apple_gpu_are_put_back(monkeypatch):
+    states, device = ["the caller's"], torch.device("mps")
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: states[-1])
+    monkeypatch.setattr(torch.mps, "set_rng_state", states.append)
+    monkeypatch.setattr(torch.mps, "manual_seed", states.append)
+    with chance.borrowed(device):
+        chance.seed(7, device)
+    assert states == ["the caller's", 7, "the caller's"]
+
+
 def test_what_comes_out():
     trained = run(evaluations=4)
     assert trained.steps == len(trained.losses) == STEPS
@@ -182,6 +207,7 @@ def test_minutes_are_turned_into_steps():
 def test_weight_decay_is_for_matrices_only():
     model = SMALL.build(10)
     model.encoder.blocks[0].attention = RelativeAttention(16, 2, 8, 8)  # its bias is a matrix, and a bias
+    model.positions = GridPositions(8, 8, 16)  # in three tables
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for optimizer in ("adamw", "muon", "sgd", "adam"):
         groups = optimizer_for(replace(SMALL, optimizer=optimizer, weight_decay=0.3), model).param_groups
@@ -377,6 +403,9 @@ class Greedy(nn.Module):
     [
         RuntimeError(
             "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+        ),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp] data. DefaultCPUAllocator: not enough memory: you tried to allocate"
         ),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         MemoryError(),

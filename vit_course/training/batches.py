@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vit_course.data import ImageSet
 from vit_course.images import to_floats
-from vit_course.training import augmentation
+from vit_course.training import augmentation, chance
 from vit_course.training.guards import memory_in_plain_words
 from vit_course.training.recipes import Recipe
 from vit_course.training.steps import mixup, one_hot, random_crop_flip
@@ -61,7 +61,7 @@ class Batches:
         """This process's share of the batch of a step, as images of so many pixels a side, and the targets."""
         recipe = self.recipe
         chosen = self._chosen(step)
-        torch.manual_seed(_seed(recipe.seed, step, "step"))
+        chance.seed(_seed(recipe.seed, step, "step"), self.device)
         images, labels = self.images[chosen], self.labels[chosen]
         if recipe.padding is not None:
             images = random_crop_flip(images, recipe.padding)
@@ -72,7 +72,7 @@ class Batches:
             images = augmentation.resize(images, (size, size))
         images, targets = self._mixed(images, labels)
         if self.rank:  # from here on, dropout: not the same in all processes
-            torch.manual_seed(_seed(recipe.seed, step, f"process {self.rank}"))
+            chance.seed(_seed(recipe.seed, step, f"process {self.rank}"), self.device)
         return images[self.rank :: self.count], targets[self.rank :: self.count]
 
     def _chosen(self, step: int) -> Tensor:

@@ -18,6 +18,7 @@ from vit_course.data import ImageSet, load_images
 from vit_course.training import RECIPES, Recipe, Trained, TrainingError, train
 from vit_course.training.expectations import CURVES
 from vit_course.training.guards import memory_in_plain_words
+from vit_course.training.processes import launched
 
 WEIGHTS = "model.safetensors"
 
@@ -40,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
         if options.data is None and data not in ("cifar10", "shapes", "where"):
             raise ValueError(f"{options.recipe} is for {data}: say where it lies, --data FOLDER.")
         folder = options.out or Path("runs") / options.recipe
-        rank = int(os.environ.get("RANK", 0))  # of this process, under torchrun: the first one speaks and writes
+        rank = int(os.environ["RANK"]) if launched() else 0  # of several processes, the first one speaks and writes
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if rank else sys.stdout):
             images, test = _loaded(options.data or data, recipe)
             if not rank:

@@ -10,6 +10,9 @@ import torch
 
 from vit_course import profiles
 
+# What PyTorch says of a GPU, and of the CPU on Linux, macOS and Windows.
+_USED_UP = ("out of memory", "can't allocate memory", "allocator: not enough memory")
+
 
 class TrainingError(RuntimeError):
     """Training cannot go on. The message says why and what to change; what was saved stays."""
@@ -26,7 +29,7 @@ def memory_in_plain_words(device: torch.device, what: str, advice: str) -> Itera
         yield
     except (RuntimeError, MemoryError) as error:
         said = str(error).lower()
-        if not (isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said):
+        if not (isinstance(error, MemoryError) or any(words in said for words in _USED_UP)):
             raise
         traceback.clear_frames(error.__traceback__)  # or a notebook would keep all that they hold in memory
         raise TrainingError(f"not enough memory for {what} on {profiles.described(device)}. {advice}") from error

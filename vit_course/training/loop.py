@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from vit_course import profiles
 from vit_course.data import ImageSet
 from vit_course.paths import StorageError
+from vit_course.training import chance
 from vit_course.training.forecast import measured
 from vit_course.training.guards import TrainingError, interrupted_between_steps, memory_in_plain_words
 from vit_course.training.recipes import Recipe
@@ -105,8 +106,7 @@ def train(
     snapshots = Snapshots(folder) if folder else None
     if snapshots and first:
         snapshots.make_folder()
-    # The random numbers of whoever calls stay as they were.
-    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
+    with chance.borrowed(run.device):
         resumed = snapshots is not None and _resume(run, snapshots, report)
         if not resumed or run.step < run.total_steps:
             with _memory_for_batches(run):

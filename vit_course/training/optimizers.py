@@ -15,7 +15,7 @@ def optimizer_for(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     muon, stacked, weights, rest = [], [], [], []
     for name, parameter in model.named_parameters():
         # A relative position bias (lesson 11) is a matrix, and still a bias.
-        if parameter.ndim < 2 or name in ("cls_token", "positions.positions") or name.endswith("bias"):
+        if parameter.ndim < 2 or name == "cls_token" or name.startswith("positions.") or name.endswith("bias"):
             rest.append(parameter)
         elif recipe.optimizer == "muon" and name.startswith("encoder.") and parameter.ndim == 2:
             (stacked if name.endswith("qkv.weight") else muon).append(parameter)

@@ -11,17 +11,22 @@ from torch import Tensor, nn
 from vit_course import profiles
 
 
+def launched() -> bool:
+    """Whether `torchrun` started us: only then is RANK in the environment meant for us."""
+    return distributed.is_available() and distributed.is_torchelastic_launched()
+
+
 class Processes:
     """The processes that train together: one, unless `torchrun` started us."""
 
     def __init__(self) -> None:
         self.rank, self.count = 0, 1
-        if distributed.is_available() and (distributed.is_initialized() or distributed.is_torchelastic_launched()):
-            if not distributed.is_initialized():
-                gpus = torch.cuda.is_available() and distributed.is_nccl_available()
-                distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
-                # Not at the end of `train`: a group cannot be set up twice in the same place.
-                atexit.register(distributed.destroy_process_group)
+        if launched() and not distributed.is_initialized():
+            gpus = torch.cuda.is_available() and distributed.is_nccl_available()
+            distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
+            # Not at the end of `train`: a group cannot be set up twice in the same place.
+            atexit.register(distributed.destroy_process_group)
+        if distributed.is_available() and distributed.is_initialized():
             self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
 
     def device(self, wanted: str | torch.device | None) -> torch.device:

@@ -85,22 +85,31 @@ class Recipe:
         ):
             if value not in allowed:
                 raise ValueError(f"{name} is one of {', '.join(map(repr, allowed))}; got {value!r}.")
+        _require(
+            isinstance(self.sizes, tuple) and isinstance(self.betas, tuple),
+            "sizes and betas are tuples, such as (16, 24, 32) and (0.9, 0.999)",
+        )
         whole = (self.image_size, self.patch_size, self.dim, self.depth, self.heads, self.mlp_dim, *self.sizes)
         amounts = (self.lr, self.muon_lr, self.weight_decay, self.clip, self.mixup, self.cutmix, self.padding or 0)
-        for holds, rule in (
-            (
-                all(isinstance(number, int) for number in (*whole, self.batch_size, self.seed, self.padding or 0)),
-                "sizes, depth, heads, batch_size, seed and padding are whole numbers",
-            ),
-            (abs(self.seed) < 2**63, "the seed has at most 63 bits"),
-            (min(whole) >= 1, "image_size, patch_size, dim, depth, heads, mlp_dim and all sizes are 1 or more"),
-            (all(amount >= 0 for amount in amounts), "rates, weight_decay, clip, mixup, cutmix, padding are 0 or more"),
-            (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "betas are two numbers from 0 to 1"),
-            (0 <= self.dropout <= 1, "dropout is from 0 to 1"),
-            (0 <= self.label_smoothing <= 1 and 0 <= self.ema < 1, "label_smoothing and ema are from 0 to 1"),
-        ):
-            if not holds:
-                raise ValueError(f"in a recipe, {rule}.")
+        shares = (self.dropout, self.label_smoothing, self.ema, self.warmup)
+        _require(
+            all(isinstance(number, int) for number in (*whole, self.batch_size, self.seed, self.padding or 0)),
+            "sizes, depth, heads, batch_size, seed and padding are whole numbers",
+        )
+        _require(
+            all(isinstance(number, int | float) for number in (*amounts, *shares, *self.betas, self.epochs)),
+            "rates, betas, weight_decay, clip, mixup, cutmix, epochs and all shares are numbers",
+        )
+        _require(abs(self.seed) < 2**63, "the seed has at most 63 bits")
+        _require(min(whole) >= 1, "image_size, patch_size, dim, depth, heads, mlp_dim and all sizes are 1 or more")
+        _require(
+            all(amount >= 0 for amount in amounts), "rates, weight_decay, clip, mixup, cutmix, padding are 0 or more"
+        )
+        _require(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "betas are two numbers from 0 to 1"
+        )
+        _require(0 <= self.dropout <= 1, "dropout is from 0 to 1")
+        _require(0 <= self.label_smoothing <= 1 and 0 <= self.ema < 1, "label_smoothing and ema are from 0 to 1")
         if self.dim % self.heads:
             raise ValueError(f"in a recipe, dim is a multiple of heads; got {self.dim} and {self.heads}.")
         if self.sizes and (self.sizes[-1] != self.image_size or any(size % self.patch_size for size in self.sizes)):
@@ -131,6 +140,11 @@ class Recipe:
     def size_at(self, step: int, total_steps: int) -> int:
         """The image size of a step, in pixels: each of `sizes` has an equal share of the steps."""
         return self.sizes[step * len(self.sizes) // total_steps] if self.sizes else self.image_size
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"in a recipe, {rule}.")
 
 
 def _plain(value: Any) -> Any:
