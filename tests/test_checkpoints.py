@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vit_course import ViT, checkpoints, load_images
+from vit_course.experiments.encoder import PostNormBlock
 from vit_course.training import evaluate
 
 SIZES = {"image_size": (8, 12), "patch_size": 4, "num_classes": 5, "dim": 16, "depth": 2, "heads": 2, "mlp_dim": 24}
@@ -109,6 +110,9 @@ def test_the_card_of_cifar10_says_what_the_weights_do(real_images, monkeypatch):
     assert abs(evaluate(checkpoints.load_checkpoint("cifar10"), test) - said) < 0.04  # four standard errors
 
 
+OTHERS = ["headless", "another encoder", "larger", "uneven", "other blocks", "no ViT"]
+
+
 def other_models():
     headless = ViT(classification=False, **SIZES)
     other_encoder = ViT(encoder=torch.nn.Identity(), **SIZES)
@@ -116,10 +120,12 @@ def other_models():
     larger.extra = torch.nn.Linear(2, 2)
     uneven = ViT(**SIZES)
     uneven.encoder.blocks[1].mlp = type(uneven.encoder.blocks[1].mlp)(16, 48)
-    return [headless, other_encoder, larger, uneven, torch.nn.Linear(2, 2)]
+    post_norm = ViT(**SIZES)
+    post_norm.encoder.blocks = torch.nn.ModuleList(PostNormBlock(16, 2, 24) for _ in range(2))
+    return [headless, other_encoder, larger, uneven, post_norm, torch.nn.Linear(2, 2)]
 
 
-@pytest.mark.parametrize("number", range(5), ids=["headless", "another encoder", "larger", "uneven", "no ViT"])
+@pytest.mark.parametrize("number", range(6), ids=OTHERS)
 def test_a_model_that_could_not_be_loaded_again_is_not_kept(tmp_path, number):
     model, path = other_models()[number], tmp_path / "new" / "kept.safetensors"
     for attempt in (checkpoints.try_to_save, checkpoints.save_weights):

@@ -81,6 +81,11 @@ def test_smaller_pictures_are_means(sets):
     assert small.images[0, 0, 0, 0] == images.images[0, 0, :2, :2].float().mean().round()
 
 
+def test_too_few_images_for_a_batch_are_said(tmp_path, sets):
+    with pytest.raises(ValueError, match="a batch takes 64 images and there are 32"):
+        ingredients.measure(sets[1], sets[0], tmp_path / "table.json", steps=2)
+
+
 def test_other_images_are_refused(capsys):
     assert main(["ingredients"]) == 1
     assert "about CIFAR-10" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """What is lost without a part: counted the quick way in the course, the long way here."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,17 @@ def test_the_cost_of_a_patch_is_what_the_score_loses(model, images):
         before, after = model(inputs[2:]), model(inputs[2:], mask_without(hidden))
     assert named[2] == before.argmax() and falls.shape == (3, 16)
     assert falls[2, 5].item() == pytest.approx((before - after)[0, named[2]].item(), abs=1e-5)
+
+
+def test_images_and_masks_go_where_the_model_is(model, images, monkeypatch):
+    """The device "meta" stands in for a GPU: nothing is computed there, so what is said there is not counted."""
+    elsewhere, found = copy.deepcopy(model).to("meta"), []
+    monkeypatch.setattr("vit_course.experiments.inside._right", lambda *given: found.append(given) or 0)
+    accuracy_without_heads(elsewhere, images)
+    accuracy_with_hidden(elsewhere, images, torch.ones(40, 16, dtype=torch.bool))
+    assert len(found) == 1 + 9 + 1 and {one.device.type for given in found for one in given} == {"meta"}
+    _, falls = cost_of_each_patch(elsewhere, to_floats(images.images[:3]).to("meta"), patches=16)
+    assert falls.device.type == "meta"
 
 
 def test_gradient_times_token_is_exact_where_the_score_is_linear(model, images):

@@ -26,6 +26,11 @@ def test_every_illness_shows_two_losses_and_leaves_the_notebook_as_it_was(sets):
     assert run_with("none", *sets, steps=20) == runs["none"]
 
 
+@pytest.mark.parametrize("steps", [1, 19])
+def test_few_steps_are_watched_one_by_one(sets, steps):
+    assert [step for step, _ in run_with("none", *sets, steps=steps).held_out] == [*range(1, steps + 1)]
+
+
 def test_without_augmentation_pictures_are_learned_by_heart(sets):
     few = sets[0].some(slice(24))
     plain, cropped = (run_with(kind, few, sets[1], steps=60) for kind in ("no augmentation", "none"))

@@ -89,6 +89,14 @@ def test_the_model_is_left_as_it_was():
     assert not any(one._forward_hooks or one._forward_pre_hooks for one in model.modules())
 
 
+def test_each_part_keeps_its_own_mode():
+    model = small().train()
+    model.encoder.blocks[0].eval()
+    before = [one.training for one in model.modules()]
+    run(model, to_floats(bytes_like()))
+    assert [one.training for one in model.modules()] == before and len(set(before)) == 2
+
+
 @pytest.mark.parametrize(
     "change, words",
     [

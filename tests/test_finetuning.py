@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from small_vit import compiled
 
 from vit_course import ViT
+from vit_course.experiments.rivals import GridPositions, convolutions
 from vit_course.finetuning import freeze_backbone, replace_head, resize_model, resize_positions
+from vit_course.hybrids import HybridEmbedding, RelativeAttention
 
 SIZES = {"patch_size": 4, "num_classes": 5, "dim": 16, "depth": 1, "heads": 2, "mlp_dim": 16}
 
@@ -114,6 +116,21 @@ def test_a_size_that_is_none_is_refused_and_nothing_changes(size, said):
     with pytest.raises(ValueError, match=said):
         resize_model(model, size)
     assert model.image_size == (8, 12) and model.positions.positions is before
+
+
+@pytest.mark.parametrize("part", ["GridPositions", "RelativeAttention", "HybridEmbedding"])
+def test_a_part_that_cannot_be_resized_is_refused_and_nothing_changes(part):
+    model = ViT(image_size=(8, 12), **SIZES)
+    if part == "GridPositions":
+        model.positions = GridPositions(2, 3, 16)
+    elif part == "RelativeAttention":
+        model.encoder.blocks[0].attention = RelativeAttention(16, 2, 2, 3)
+    else:
+        model.embedding = HybridEmbedding(*convolutions(4), 16)
+    assert resize_model(model, (8, 12)) is model
+    with pytest.raises(ValueError, match=f"how to bring {part} to another size .* Build a model for the new size"):
+        resize_model(model, (16, 8))
+    assert model.image_size == (8, 12) and model(torch.randn(2, 3, 8, 12)).shape == (2, 5)
 
 
 def test_resizing_to_the_same_size_changes_nothing():

@@ -84,6 +84,12 @@ def test_a_head_that_looks_one_patch_to_the_side_looks_as_far_as_a_patch_is_wide
         mean_attention_distance(attention, (2, 3), 16)
 
 
+def test_a_head_that_leaves_a_patch_nothing_but_cls_has_no_distance():
+    attention = torch.eye(5).expand(1, 2, -1, -1).clone()
+    attention[0, 1, 3] = torch.eye(5)[0]
+    assert mean_attention_distance(attention, (2, 2), 4).isnan().tolist() == [False, True]
+
+
 def test_rollout_of_three_tokens_by_hand():
     first = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0.5, 0.5, 0]])[None, None]
     second = torch.tensor([[0.0, 1, 0], [0, 1, 0], [0, 0, 1]])[None, None]

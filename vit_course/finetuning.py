@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vit_course.embeddings import FixedPositions, LearnedPositions
+from vit_course.hybrids import RelativeAttention
 from vit_course.patches import check_sizes, height_and_width, num_patches
 from vit_course.vit import ViT
 
@@ -97,16 +98,30 @@ def resize_model(model: ViT, image_size: int | tuple[int, int]) -> ViT:
         The model.
 
     Raises:
-        ValueError: the patches do not tile such images.
+        ValueError: the patches do not tile such images, or a part of the model is none that can be resized.
     """
-    size, patch = height_and_width(image_size), model.embedding.patch_size
+    size = height_and_width(image_size)
+    if size == model.image_size:
+        return model
+    bound = [part for part in model.modules() if isinstance(part, RelativeAttention)]
+    if not isinstance(model.positions, LearnedPositions | FixedPositions | nn.Identity):
+        bound.append(model.positions)
+    if not hasattr(model.embedding, "patch_size"):
+        bound.append(model.embedding)
+    if bound:
+        raise ValueError(
+            f"resize_model does not know how to bring {type(bound[0]).__name__} to another size of images: it needs an "
+            "embedding with a patch_size, learned, fixed or no positions, and attention that counts no steps. "
+            "Build a model for the new size, and train it from scratch."
+        )
+    patch = model.embedding.patch_size
     num_patches(*size, patch)  # refuses what the patches do not tile
     old_grid, new_grid = ((height // patch, width // patch) for height, width in (model.image_size, size))
-    if old_grid != new_grid and isinstance(model.positions, LearnedPositions):
+    if isinstance(model.positions, LearnedPositions):
         old = model.positions.positions
         new = resize_positions(old.detach().cpu(), old_grid, new_grid)  # Apple's MPS has had bicubic since torch 2.6
         model.positions.positions = nn.Parameter(new.to(old), requires_grad=old.requires_grad)
-    elif old_grid != new_grid and isinstance(model.positions, FixedPositions):
+    elif isinstance(model.positions, FixedPositions):
         old = model.positions.positions
         new = FixedPositions(*new_grid, old.shape[-1], cls=model.classification).positions
         model.positions.positions = new.to(old)  # the buffer, not the module: that has a mode and may have hooks

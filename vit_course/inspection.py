@@ -57,7 +57,8 @@ def mean_attention_distance(
 
     Returns:
         (heads,), in pixels: the mean over all images and all patches that ask. What CLS asks and what is heard of it
-        is left out, since CLS has no place; the weights that are left are brought to a sum of 1.
+        is left out, since CLS has no place; the weights that are left are brought to a sum of 1. NaN for a head in
+        which a patch attends to CLS alone, since nothing is left.
 
     Raises:
         ValueError: the grid has not as many patches.
@@ -265,7 +266,8 @@ def without_heads(model: nn.Module, *pairs: tuple[int, int], heads: int | None =
         with without_heads(model, (0, 2)):  # the third head of the first layer
             logits = model(images)
 
-    The columns of `out` that read a head are zero meanwhile, so that it works however `forward` is written.
+    The columns of `out` that read a head are zero meanwhile, so that it works however `forward` is written. Gradients
+    are taken inside the `with`: at its end the weights are written anew, and `backward()` refuses that.
 
     Args:
         model: with attention, see `attention_layers`.
@@ -293,7 +295,8 @@ def without_heads(model: nn.Module, *pairs: tuple[int, int], heads: int | None =
 def with_temperature(model: nn.Module, temperature: float, heads: int | None = None) -> Iterator[None]:
     """Divide all attention scores by a temperature, while the `with` lasts: below 1 sharper, above 1 flatter.
 
-    The rows of `qkv` that make queries are divided meanwhile.
+    The rows of `qkv` that make queries are divided meanwhile. Gradients are taken inside the `with`, as in
+    `without_heads`.
 
     Raises:
         ValueError: the temperature is not above 0, or as `attention_layers`.

@@ -146,8 +146,8 @@ def configuration(model: ViT) -> dict[str, Any]:
     try:
         found = _configuration(model)
         with torch.device("meta"):
-            shapes = {name: weight.shape for name, weight in ViT(**found).state_dict().items()}
-        if shapes == {name: weight.shape for name, weight in model.state_dict().items()}:
+            built = ViT(**found)
+        if _kinds_and_shapes(built) == _kinds_and_shapes(model):
             return found
     except (AttributeError, LookupError, TypeError, ValueError):
         pass
@@ -155,6 +155,11 @@ def configuration(model: ViT) -> dict[str, Any]:
         "these weights could not be loaded again: the model is none that ViT(…) builds. "
         "Keep its state_dict() with torch.save."
     )
+
+
+def _kinds_and_shapes(model: nn.Module) -> tuple[list[type], dict[str, torch.Size]]:
+    """What tells one architecture from another: a part of another kind may have weights of the same shapes."""
+    return [*map(type, model.modules())], {name: weight.shape for name, weight in model.state_dict().items()}
 
 
 def _configuration(model: ViT) -> dict[str, Any]:

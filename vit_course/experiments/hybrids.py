@@ -99,7 +99,6 @@ def clocked(setting: Setting) -> str:
 # --- the table, as figures want it -----------------------------------------------------------------------------------
 
 Rows = list[tuple[str, dict[float, list[float]]]]
-FIELDS = tuple(field.name for field in dataclasses.fields(Setting))
 
 
 class Table:

@@ -82,7 +82,7 @@ class Ingredients(NamedTuple):
 def recipe_with(change: str, seed: int, images: ImageSet, steps: int = STEPS) -> Recipe:
     """The recipe `fast`, changed as `change` says, for so many steps on these images, at the size they have."""
     fast = RECIPES["fast"].recipe
-    size, epochs = images.images.shape[-1], steps / (len(images) // BATCH_SIZE)
+    size, epochs = images.images.shape[-1], steps / max(1, len(images) // BATCH_SIZE)  # `train` refuses too few
     grown = fast.sizes if size == fast.image_size else ()
     here = {"image_size": size, "sizes": grown, "batch_size": BATCH_SIZE, "epochs": epochs, "seed": seed}
     return dataclasses.replace(fast, **here, **CHANGES[change])

@@ -35,7 +35,7 @@ def accuracy_without_heads(
     layers = attention_layers(model, heads)
     blocks = [*model.encoder.blocks.children()]
     whole, right = 0, torch.zeros(len(layers), layers[0][1])
-    for part, labels in _batches(images):
+    for part, labels in _batches(model, images):
         with recorded_stream(model) as stream:
             whole += _right(model(part), labels)
             states = [*stream]
@@ -54,8 +54,8 @@ def accuracy_with_hidden(model: nn.Module, images: ImageSet, hidden: Bool[Tensor
     """The share of pictures named rightly, 0 … 1, while the patches marked in `hidden` are heard by no token."""
     masks = hidden.split(BATCH)
     right = [
-        _right(model(part, mask_without(mask)), labels)
-        for (part, labels), mask in zip(_batches(images), masks, strict=True)
+        _right(model(part, mask_without(mask.to(part.device))), labels)
+        for (part, labels), mask in zip(_batches(model, images), masks, strict=True)
     ]
     return sum(right) / len(images)
 
@@ -80,7 +80,7 @@ def cost_of_each_patch(
     before = logits.gather(1, named[:, None])
     falls = []
     for patch in range(patches):
-        hidden = torch.zeros(len(inputs), patches, dtype=torch.bool)
+        hidden = torch.zeros(len(inputs), patches, dtype=torch.bool, device=inputs.device)
         hidden[:, patch] = True
         falls.append(before - model(inputs, mask_without(hidden)).gather(1, named[:, None]))
     return named, torch.cat(falls, dim=1)
@@ -152,9 +152,10 @@ def learn_kernels(
     return first, layers[0].weight.detach().clone(), losses
 
 
-def _batches(images: ImageSet) -> Sequence[tuple[Tensor, Tensor]]:
+def _batches(model: nn.Module, images: ImageSet) -> Sequence[tuple[Tensor, Tensor]]:
+    device = next(model.parameters()).device
     return [
-        (to_floats(part), labels)
+        (to_floats(part.to(device)), labels.to(device))
         for part, labels in zip(images.images.split(BATCH), images.labels.split(BATCH), strict=True)
     ]
 

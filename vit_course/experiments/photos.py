@@ -101,7 +101,7 @@ def learn_photos(images: ImageSet, test: ImageSet, *, steps: int | None = None, 
     """Fine-tune the shipped `tiny-imagenet` model on images of one's own, and report on those kept back.
 
     Args:
-        images, test: of `learn_and_test`, 32 × 32 pixels.
+        images, test: of `learn_and_test`, 32 × 32 pixels, or as in `learn_from`.
         steps: of at most 32 images each; if not given 60 (6 in the profile "smoke", 300 on a GPU).
         seed: of order and crops.
 
@@ -109,7 +109,7 @@ def learn_photos(images: ImageSet, test: ImageSet, *, steps: int | None = None, 
         The report. It holds the model.
 
     Raises:
-        ValueError: images of another size.
+        ValueError: images that are not square, or that patches do not tile.
     """
     if steps is None:
         steps = {"smoke": 6, "cpu": 60, "gpu": 300}[profile().name]

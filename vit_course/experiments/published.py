@@ -1,5 +1,6 @@
 """Somebody else's large ViT on small pictures: what it takes to fine-tune it with our own training (lesson 09)."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 
@@ -12,7 +13,9 @@ from vit_course.training import Recipe, Trained, train
 from vit_course.training.augmentation import resize
 from vit_course.vit import ViT
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation that torchvision's weights expect
+# Mean and deviation that torchvision's weights expect
+# (https://pytorch.org/vision/stable/models/vision_transformer.html).
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @torch.no_grad()
@@ -59,7 +62,7 @@ def fine_tune_published(
     """Fine-tune a published ViT, such as `vit.load_pretrained()`, on images of ours, enlarged to its size.
 
     Args:
-        model: a `ViT` that expects ImageNet's mean and deviation.
+        model: a `ViT` that expects ImageNet's mean and deviation. It stays as it is: a copy is trained.
         images, test: of any size; as many as fit into memory once enlarged.
         epochs, batch_size, lr: of AdamW; the rate is small since the model is good already.
         options: of `train`.
@@ -68,7 +71,7 @@ def fine_tune_published(
         The training, with its model and accuracy.
     """
     size = model.image_size[0]
-    replace_head(expect_our_images(model), len(images.classes))
+    model = replace_head(expect_our_images(copy.deepcopy(model)), len(images.classes))
     recipe = Recipe(
         image_size=size,
         patch_size=model.embedding.patch_size,

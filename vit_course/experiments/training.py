@@ -68,7 +68,7 @@ def run_with(
             batch = small[chosen] if illness == "no augmentation" else random_crop_flip(small[chosen], 2)
             optimizer.param_groups[0]["lr"] = warmup_cosine(step, steps, warmup, peak)
             training.append(train_step(model, optimizer, to_floats(batch), labels[chosen]).item())
-            if (step + 1) % (steps // 20) == 0:
+            if (step + 1) % max(1, steps // 20) == 0:
                 watched.append((step + 1, _loss(model, other, held_out.labels)))
     return Losses(training, watched)
 

@@ -10,14 +10,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vit_course.experiments.published import IMAGENET
 from vit_course.images import to_floats
 
 
 def prepared(images: UInt8[Tensor, "batch 3 height width"]) -> dict[str, Float[Tensor, "batch 3 height width"]]:
     """The same pictures, made ready for a ViT rightly (the first), and in ways that are often met instead (lesson 07).
-
-    ImageNet's means and deviations are those of torchvision's own weights
-    (https://pytorch.org/vision/stable/models/vision_transformer.html).
 
     Args:
         images: bytes, colour, of even height and width.
@@ -26,7 +24,7 @@ def prepared(images: UInt8[Tensor, "batch 3 height width"]) -> dict[str, Float[T
         By name: float images of the size they had. Takes milliseconds.
     """
     right, shape = to_floats(images), images.shape
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in IMAGENET)
     height, width = shape[-2:]
     middle = right[..., height // 8 : height - height // 8, width // 8 : width - width // 8]
     blurred = functional.interpolate(right, scale_factor=0.5, mode="area")

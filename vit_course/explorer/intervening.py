@@ -73,10 +73,12 @@ def run(
         heads: as in `inspection.attention_layers`.
 
     Raises:
-        ValueError: the model lacks a part, or the change names a patch or a head that is not there.
+        ValueError: the model lacks attention, blocks, the last norm or the head, or the change names a patch or a head
+            that is not there.
+        AttributeError: the model lacks the embedding or the positions that the change is about.
     """
     change = change or Intervention()
-    training = model.training
+    modes = {part: part.training for part in model.modules()}
     try:
         model.eval()
         mask = _mask(model, images, change.masked)
@@ -97,7 +99,8 @@ def run(
             return _joined([run(model, *one, heads) for one in zip(images[:, None], changes, strict=True)])
         return Seen(logits, attentions, logit_lens(model, stream).transpose(0, 1))
     finally:
-        model.train(training)
+        for part, training in modes.items():  # parts may be in another mode than the whole
+            part.training = training
 
 
 def _joined(each: list[Seen]) -> Seen:
