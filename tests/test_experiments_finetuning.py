@@ -1,5 +1,6 @@
 """What lesson 09 measures, with photos of one's own and with somebody else's weights."""
 
+import copy
 import json
 import math
 
@@ -51,6 +52,13 @@ def test_features_are_what_the_head_reads():
         assert torch.allclose(model.head(features(model, some, 2)), model(to_floats(some.images)), atol=0.2, rtol=0.05)
 
 
+def test_features_are_read_where_the_model_is(monkeypatch):
+    """The device "meta" stands in for a GPU: nothing is computed there, so nothing can come back."""
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda found: found)
+    found = features(load_checkpoint("tiny-imagenet").to("meta"), images("test", 5), 2)
+    assert found.device.type == "meta" and len(found) == 5
+
+
 def test_a_probe_separates_what_can_be_separated():
     torch.manual_seed(0)
     centres, labels = 3 * torch.eye(4), torch.arange(4).repeat(20)
@@ -70,6 +78,11 @@ def test_a_model_learns_from_either_start(start, size):
         assert 0 < (model.encoder.blocks[0].mlp.fc1.weight - before).abs().max() < 0.01
 
 
+def test_too_few_images_for_a_batch_are_said():
+    with pytest.raises(ValueError, match="a batch takes 4 images and there are 3: take a smaller batch_size"):
+        learn_from("scratch", images("train", 3), images("test", 4), steps=1, batch_size=4, report=Report())
+
+
 # --- the table
 
 
@@ -81,9 +94,9 @@ def test_a_table_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
     trained = []
     monkeypatch.setattr(finetuning, "load_images", loaded)
     monkeypatch.setattr(finetuning, "balanced", lambda labels, count, seed=0: torch.arange(min(len(labels), count)))
-    for name, value in {"SHARES": (0.1, 0.2, 1.0), "SEEDS": (0,), "STEPS": 1, "LONG_STEPS": 1, "BATCH_SIZE": 2}.items():
+    sizes = {"SHARES": (0.1, 0.2, 1.0), "SEEDS": (0,), "STEPS": 1, "LONG_STEPS": 1, "BATCH_SIZE": 2, "TESTED": 10}
+    for name, value in (sizes | {"LONGER": {0.1: 3}, "LONGER_BATCH_SIZE": 2}).items():
         monkeypatch.setattr(finetuning, name, value)
-    monkeypatch.setattr(finetuning, "TESTED", 10)
     original = finetuning.learn_from
 
     def counted(start, part, *arguments, **options):
@@ -99,10 +112,17 @@ def test_a_table_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
     assert trained == [("scratch", 4), ("fine-tuned", 4), ("scratch", 8)]
     assert [row["start"] for row in json.loads(out.read_text())["rows"]] == ["scratch", "fine-tuned", "probe"]
     main(["finetuning", "--out", str(out)])
-    assert trained[3:] == [("scratch", 8), ("fine-tuned", 8), ("scratch", 40), ("fine-tuned", 40)]
+    assert trained[3:-1] == [("scratch", 8), ("fine-tuned", 8), ("scratch", 40), ("fine-tuned", 40)]
+    assert trained[-1] == ("scratch, longer", 4)
     table = json.loads(out.read_text())
-    assert len(table["rows"]) == 9 and {"hardware", "date", "data", "command"} <= table.keys()
-    assert [name for name, _ in by_start(table)] == ["fine-tuned", "linear probe", "from scratch"]
+    assert len(table["rows"]) == 10 and {"data", "command"} <= table.keys()
+    assert all("torch" in row["on"] for row in table["rows"])
+    assert [name for name, _ in by_start(table)] == [
+        "fine-tuned",
+        "linear probe",
+        "from scratch, longer",
+        "from scratch",
+    ]
 
 
 def test_the_table_is_of_cifar_or_is_not_made(tmp_path, monkeypatch, capsys):
@@ -114,11 +134,12 @@ def test_the_table_is_of_cifar_or_is_not_made(tmp_path, monkeypatch, capsys):
 
 def test_the_table_that_comes_with_the_course():
     table = shipped_table()
-    assert "cifar10" in table["data"] and table["hardware"] and table["date"]
+    assert "cifar10" in table["data"]
     rows = [(row["start"], row["share"], row["seed"]) for row in table["rows"]]
     assert len(set(rows)) == len(rows)
     for row in table["rows"]:
-        assert 0 < row["accuracy"] < 1 and row["tested"] >= 2_000
+        assert 0 < row["accuracy"] < 1 and row["tested"] >= 2_000 and row["on"]
+    assert {*rows} == {*finetuning._rows()}
 
 
 # --- photos
@@ -205,6 +226,8 @@ def test_a_model_of_others_takes_our_images_and_gives_the_same_scores():
 def test_a_published_model_is_fine_tuned_at_its_own_size():
     torch.manual_seed(0)
     model = ViT(image_size=48, patch_size=16, num_classes=5, dim=12, depth=1, heads=2, mlp_dim=16)
+    before = copy.deepcopy(model.state_dict())
     trained = fine_tune_published(model, images("train", 8), images("test", 4), batch_size=4, report=Report())
     assert trained.steps == 2 and not math.isnan(trained.accuracy) and trained.model.head.out_features == 10
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "a copy was trained"
     assert enlarged(images("test", 4), 48).images.shape == (4, 3, 48, 48)

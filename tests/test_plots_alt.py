@@ -1,5 +1,7 @@
 """Every figure says in words what is to be seen: worked out from what was drawn, and true of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -89,13 +91,6 @@ CASES = {
     "by_depth": [
         (([("t", [("a", [1.0, 0.5, 0.25])])], "size"), ["Size against block. “t”: “a” 1 at 0, 0.5 at 1, 0.25 at 2"]),
         (([("", [("a", [1]), ("b", [2e-7])])], "size"), ["“a” 1 at 0", "“b” 2e-07 at 0"]),
-    ],
-    "by_share": [
-        (
-            ([("a", {0.01: [0.2, 0.4], 1.0: [0.7]})], 0.1),
-            ["logarithmic", "“a” 30.0% at 1% (2 runs, 20.0 to 40.0), 70.0% at 100%.", "dashed, is 10%"],
-        ),
-        (([("a", {0.1: [0.5]}), ("b", {0.1: [0.125]})], 0.25, 500), ["“a” 50.0% at 10%; “b” 12.5% at 10%."]),
     ],
     "calibration": [
         ((torch.tensor([0.9, 0.92]), torch.tensor([True, False])), ["91% sure, 50% right (2)", "whole 91% sure, 50%"]),
@@ -368,6 +363,25 @@ def test_the_text_says_what_was_drawn(name):
         texts.append(drawn.alt)
     assert len(set(texts)) == len(texts)
     assert pyplot.get_fignums() == []  # or a notebook would show it a second time
+
+
+def learned(given):
+    """The same arguments, with tensors of numbers that require gradients."""
+    if isinstance(given, torch.Tensor):
+        return given.clone().requires_grad_() if given.is_floating_point() else given
+    return type(given)(map(learned, given)) if isinstance(given, list | tuple) else given
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_requires_gradients_is_drawn_alike(name):
+    for arguments, _ in CASES[name]:
+        draw = getattr(plots, name)
+        assert draw(*learned(arguments)).alt == draw(*arguments).alt
+
+
+def test_a_tensor_becomes_an_array_from_whatever_device_it_is_on():
+    for path in Path(plots.__file__).parent.glob("*.py"):
+        assert ".numpy()" not in path.read_text(encoding="utf-8"), f"{path.name}: numpy(force=True) copies from a GPU"
 
 
 def test_a_jumble_is_told_from_a_picture():

@@ -1,4 +1,4 @@
-"""The figure of lesson 11, and what it needs of lesson 10's."""
+"""The figure of lessons 09 and 11, and what it needs of lesson 10's."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def test_runs_are_points_means_a_line_and_errors_bars():
     assert [*means.get_ydata()] == pytest.approx([30, 70])
     # Two runs that lie 20 apart: their spread is 20/√2, and the standard error of their mean 10.
     assert [end for _, end in bars[0].get_segments()[0]] == pytest.approx([20, 40])
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b", "guessing"]
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["3", "48"] and axis.get_xscale() == "log"
 
 
@@ -34,6 +34,13 @@ def test_one_run_has_no_error():
 def test_ticks_say_what_they_are_told():
     axis = plots.runs_against([("a", {1: [0.5], 12: [0.5]})], "depth", ticks={12: "12 × 32"}).figure.axes[0]
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["1", "12 × 32"] and axis.get_legend() is None
+
+
+def test_two_that_are_compared_have_a_title_and_one_scale():
+    drawn = plots.runs_against([("a", {1: [0.5]})], "images", title="24 seconds", limits=(0.4, 0.7))
+    axis = drawn.figure.axes[0]
+    assert axis.get_ylim() == pytest.approx((40, 70)) and axis.get_title() == "24 seconds"
+    assert drawn.alt.startswith("“24 seconds”: accuracy against images, on a logarithmic scale: “a” 50.0%")
 
 
 @pytest.mark.parametrize("rows", [[], [("x", {1: [0.5]})] * 5, [("x", {})], [("x", {1: []})]])

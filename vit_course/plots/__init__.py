@@ -4,7 +4,6 @@ from vit_course.plots.attention import against_width, costs, heads_on_picture, m
 from vit_course.plots.base import image_row, to_picture, vit_map
 from vit_course.plots.cls_token import boards, learning, listening, sequence_with_cls, vectors
 from vit_course.plots.encoder import activations, blocks_compared, by_depth, contributions
-from vit_course.plots.finetuning import by_share
 from vit_course.plots.growing import named
 from vit_course.plots.hybrids import runs_against
 from vit_course.plots.inside import (
@@ -43,7 +42,6 @@ __all__ = [
     "boards",
     "bracket_order",
     "by_depth",
-    "by_share",
     "calibration",
     "channels_first",
     "components",

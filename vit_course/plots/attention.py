@@ -42,7 +42,7 @@ def tables(named: Sequence[tuple[str, Tensor]], queries: Sequence[str], keys: Se
     points = text_size([title for title, _ in named], side)
     said = []
     for axis, (title, table) in zip(axes.flat, named, strict=False):
-        numbers = table.detach().double().numpy()
+        numbers = table.cpu().double().numpy(force=True)
         _table(axis, numbers, table.dtype.is_floating_point, side / (len(keys) + 1))
         axis.set_title(title, fontsize=points)
         axis.set_xticks(range(len(keys)), keys, fontsize=10)
@@ -82,7 +82,7 @@ def _number(value: float, table: np.ndarray) -> str:
 def _in_words(table: Tensor, queries: Sequence[str], keys: Sequence[str]) -> str:
     """Every number of a table of floats; of a bool table where each row says yes."""
     if table.dtype.is_floating_point:
-        numbers = table.detach().double().numpy()
+        numbers = table.cpu().double().numpy(force=True)
         lines = [" ".join(_number(value, numbers) for value in row) for row in numbers]
         return "; ".join(f"{name} {line}" for name, line in zip(queries, lines, strict=True))
     return "; ".join(
@@ -225,7 +225,7 @@ def heads_on_picture(image: Tensor, asking: tuple[int, int], maps: Tensor, title
     _frame(line[0], column * width - 0.5, row * height - 0.5, width, height)
     said = []
     for axis, one, title in zip(line[1:], maps, titles, strict=True):
-        grid = one.detach().numpy()
+        grid = one.numpy(force=True)
         axis.imshow(grid, cmap="Blues", vmin=0, vmax=grid.max(), interpolation="nearest")
         axis.set_title(title, fontsize=points)
         axis.set_xlabel(f"at most {grid.max():.0%}", fontsize=min(points, 10), labelpad=2)
@@ -264,7 +264,7 @@ def mean_offsets(groups: Sequence[tuple[str, Tensor]], limit: float | None = Non
     axis = axes[0, 0]
     said = []
     for (label, offsets), (colour, marker, _) in zip(groups, LOOKS, strict=False):
-        down, right = offsets.detach().double().T.numpy()
+        down, right = offsets.cpu().double().T.numpy(force=True)
         axis.scatter(
             right, down, s=45, color=colour, marker=marker, alpha=0.75, edgecolor="black", label=label, zorder=3
         )

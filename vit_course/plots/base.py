@@ -116,7 +116,7 @@ def to_picture(image: Tensor) -> np.ndarray:
     """(C, H, W), uint8 or floats in 0 … 1, as matplotlib draws it: (H, W, 3) floats in 0 … 1."""
     if image.dtype == torch.uint8:
         image = image.float() / 255
-    picture = image.detach().clamp(0, 1).permute(1, 2, 0).numpy()
+    picture = image.clamp(0, 1).permute(1, 2, 0).numpy(force=True)
     return picture.repeat(3, axis=2) if picture.shape[2] == 1 else picture
 
 

@@ -58,7 +58,7 @@ def vectors(groups: Sequence[tuple[str, Tensor]]) -> Drawn:
     points = text_size([title for title, _ in groups], side)
     said = []
     for axis, (title, values) in zip(axes[0], groups, strict=True):
-        numbers = values.detach().numpy()
+        numbers = values.numpy(force=True)
         axis.imshow(numbers, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
         axis.set_title(title, fontsize=points)
         axis.set_yticks(range(len(values)), [f"image {i}" for i in range(len(values))], fontsize=10)
@@ -95,7 +95,7 @@ def boards(images: Tensor, titles: Sequence[str], weights: Tensor | None = None)
         axes[0, index].set_title(title, fontsize=points)
         said.append(f"“{one_line(title)}”, lightest at {place(picture.mean(axis=2))}")
         if weights is not None:
-            grid = weights[index].detach().numpy()
+            grid = weights[index].numpy(force=True)
             shown = axes[1, index].imshow(grid, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
             row, column = np.unravel_index(int(grid.argmax()), grid.shape)
             colour = ink(shown.to_rgba(grid.max()))
@@ -184,7 +184,7 @@ def listening(rows: Sequence[tuple[str, Tensor]], size: float = 1.25) -> Drawn:
                 axis.imshow(to_picture(one), interpolation="nearest")
                 axis.spines[:].set_visible(False)
             else:
-                grid = one.unflatten(0, (math.isqrt(len(one)), -1)).numpy()
+                grid = one.unflatten(0, (math.isqrt(len(one)), -1)).numpy(force=True)
                 axis.imshow(grid, cmap="Blues", vmin=0, vmax=largest, interpolation="nearest")
                 axis.set_xlabel(f"at most {one.max():.0%}", fontsize=points, labelpad=2)
         line[0].set_ylabel(label, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
@@ -200,5 +200,5 @@ def _heard(values: Tensor) -> str:
         return f"{values.shape[2]} × {values.shape[3]} pixels, on average {colours}"
     if float(values.max() - values.min()) < 1e-6:
         return f"all {values.shape[1]} equal, {float(values.max()):.1%}"
-    grids = [one.unflatten(0, (math.isqrt(len(one)), -1)).numpy() for one in values]
+    grids = [one.unflatten(0, (math.isqrt(len(one)), -1)).numpy(force=True) for one in values]
     return f"the largest {listed([f'{grid.max():.0%} at {place(grid)}' for grid in grids], '; ')}"

@@ -170,15 +170,15 @@ def activations(x: Tensor, curves: Sequence[tuple[str, Tensor]], difference: tup
     if len(curves) > len(LOOKS):
         raise ValueError(f"four curves can be told apart; got {len(curves)}.")
     figure, axes = panels(1, 1 if difference is None else 2, (5.5 if difference is None else 8.5, 3.2))
-    said = []
+    at, said = x.numpy(force=True), []
     for (label, values), (colour, _, style) in zip(curves, LOOKS, strict=False):
-        axes[0, 0].plot(x, values, color=colour, linestyle=style, linewidth=2.2, label=label)
+        axes[0, 0].plot(at, values.numpy(force=True), color=colour, linestyle=style, linewidth=2.2, label=label)
         low = int(values.argmin())
         said.append(f"“{label}” from {values[0]:.2f} to {values[-1]:.2f}, lowest {values[low]:.2f} at {x[low]:.2f}")
     axes[0, 0].legend(frameon=False, fontsize=11)
     if difference is not None:
         title, values = difference
-        axes[0, 1].plot(x, values, color=DARK_SKY, linewidth=2.2)
+        axes[0, 1].plot(at, values.numpy(force=True), color=DARK_SKY, linewidth=2.2)
         axes[0, 1].set_title(title, fontsize=11)
         axes[0, 1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
         said.append(f"“{title}”: between {values.min():.1e} and {values.max():.1e}")

@@ -43,7 +43,7 @@ def every_head(
     for layer in range(layers):
         for head in range(heads):
             axis = figure.add_subplot(grid[layer, 1 + head])
-            axis.imshow(_lit(grey, maps[layer, head].detach().double().numpy()), interpolation="nearest")
+            axis.imshow(_lit(grey, maps[layer, head].cpu().double().numpy(force=True)), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             if not head:
                 axis.set_ylabel(f"layer {layer + 1}", rotation=0, ha="right", va="center", fontsize=9)
@@ -58,7 +58,7 @@ def every_head(
     axis.axis("off")
     figure.tight_layout(pad=0.4)
     said = [
-        f"layer {layer + 1}, {place(maps[layer].detach().mean(dim=0).numpy())}"
+        f"layer {layer + 1}, {place(maps[layer].mean(dim=0).numpy(force=True))}"
         for layer in range(layers)  # the mean of a layer's heads
     ]
     named = listed([f"{classes[one]} {percent(float(probabilities[one]))}" for one in best[:3]])

@@ -26,7 +26,7 @@ def named(images: Tensor, said: Sequence[str], names: Sequence[str]) -> Drawn:
     columns = min(len(images), 4)
     rows = -(-len(images) // columns)
     side = cell_size(1.7, columns, rows)
-    figure, axes = panels(rows, columns, (side * columns, (side + 0.45) * rows))
+    figure, axes = panels(rows, columns, (side * columns, (side + 0.6) * rows))
     titles = [f"✓ {one}" if one == name else f"✗ {one}\nit is: {name}" for one, name in zip(said, names, strict=True)]
     points = text_size(titles, side)
     for axis in axes.flat[len(images) :]:
@@ -37,7 +37,7 @@ def named(images: Tensor, said: Sequence[str], names: Sequence[str]) -> Drawn:
         axis.axis("on")
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set(color=BLUE if right else RED, linewidth=2.5, linestyle="-" if right else (0, (2, 1.5)))
-    figure.tight_layout(pad=0.5, h_pad=1)
+    figure.tight_layout(pad=0.5, h_pad=1.6, w_pad=1)
     good = sum(one == name for one, name in zip(said, names, strict=True))
     each = [
         f"{name}, called {'so' if one == name else one}, {described(to_picture(image))}"

@@ -1,4 +1,4 @@
-"""The figure of lesson 11: accuracy against something, for several models and seeds."""
+"""The figure of lessons 09 and 11: accuracy against something, for several models and seeds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ def runs_against(
     rows: Sequence[tuple[str, Mapping[float, Sequence[float]]]],
     xlabel: str,
     *,
+    title: str = "",
     ticks: Mapping[float, str] | None = None,
     chance: float | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Drawn:
     """Accuracy against a number, on a logarithmic scale: each run a point, a line through the means.
 
@@ -24,8 +26,10 @@ def runs_against(
     Args:
         rows: up to four of (label, {number: accuracies in 0 … 1, one for each seed}).
         xlabel: what the number is.
+        title: of the figure; two that are compared need one each.
         ticks: what to write below a number, where that is not the number itself.
         chance: accuracy of guessing, drawn as a line; left out if not given.
+        limits: lowest and highest accuracy of the axis, 0 … 1; from the runs if not given.
 
     Raises:
         ValueError: no rows or more than four, or a number without runs.
@@ -55,16 +59,19 @@ def runs_against(
         ]
         said.append(f"“{one_line(label)}” {listed(each)}")
     if chance is not None:
-        axis.axhline(100 * chance, color=GREY, linestyle="--", linewidth=1.2)
+        axis.axhline(100 * chance, color=GREY, linestyle="--", linewidth=1.2, label="guessing")
         said.append(f"guessing, dashed, {chance:.0%}")
     axis.set_xscale("log")
     axis.set_xticks(numbers, [written[number] for number in numbers])
     axis.minorticks_off()
     axis.margins(x=0.08)
-    axis.set(xlabel=xlabel, ylabel="test images right, %")
+    axis.set(xlabel=xlabel, ylabel="test images right, %", title=title)
+    if limits:
+        axis.set_ylim(100 * limits[0], 100 * limits[1])
     axis.grid(axis="y", color=GREY, alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    if len(rows) > 1:
+    if len(rows) > 1 or chance is not None:
         axis.legend(frameon=False, fontsize=11, loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
-    return Drawn(figure, f"Accuracy against {one_line(xlabel)}, on a logarithmic scale: {'; '.join(said)}.")
+    of = f"“{one_line(title)}”: accuracy" if title else "Accuracy"
+    return Drawn(figure, f"{of} against {one_line(xlabel)}, on a logarithmic scale: {'; '.join(said)}.")

@@ -42,7 +42,7 @@ def components(groups: Sequence[tuple[str, Tensor]], columns: int = 10) -> Drawn
             axis.imshow(to_picture((one / 2 + 0.5).permute(2, 0, 1)), interpolation="nearest")
         line[0].set_title(label, fontsize=11, loc="left")
         size = "{} × {}".format(*pictures.shape[1:3])
-        kinds = listed(kinds_of_pattern(scaled.numpy()), "; ")
+        kinds = listed(kinds_of_pattern(scaled.numpy(force=True)), "; ")
         said.append(f"“{one_line(label)}”: {counted(len(pictures), 'picture')} of {size} pixels: {kinds}")
     figure.tight_layout(pad=0.3, h_pad=0.8)
     return Drawn(figure, f"Rows of little pictures, grey where a number is 0. {'. '.join(said)}.")
@@ -71,7 +71,7 @@ def distances_by_depth(
         # Many heads would hide each other.
         apart = np.linspace(-0.08, 0.08, heads) if heads > 6 else np.zeros(heads)
         at = (np.arange(1, 1 + layers)[:, None] + apart + shift).flatten()
-        axis.scatter(at, values.detach().flatten().numpy(), s=42, color=colour, marker=marker, edgecolor="black",
+        axis.scatter(at, values.flatten().numpy(force=True), s=42, color=colour, marker=marker, edgecolor="black",
                      alpha=0.8, label=name, zorder=3, clip_on=False)  # fmt: skip
         rows = [f"{index} {rounded(row.min(), 1)} to {rounded(row.max(), 1)}" for index, row in enumerate(values, 1)]
         said.append(f"“{one_line(name)}”, layer by layer: {listed(rows)}")
@@ -102,7 +102,7 @@ def seen_by_convolutions(fields: Sequence[tuple[str, Tensor]]) -> Drawn:
     figure, axes = panels(1, 1, (6.4, 3.4))
     axis, said = axes[0, 0], []
     for (label, gradient), (colour, _, style) in zip(fields, LOOKS, strict=False):
-        values = gradient.detach().double().abs().numpy()
+        values = gradient.cpu().double().abs().numpy(force=True)
         values = values / values.max()
         across = np.arange(len(values)) - len(values) // 2
         touched = np.flatnonzero(values)
@@ -143,12 +143,12 @@ def maps_on_pictures(images: Tensor, rows: Sequence[tuple[str, Tensor]], titles:
     spoken = []
     for line, (label, maps) in zip(axes[1:], rows, strict=True):
         for axis, one in zip(line, maps, strict=True):
-            grid = one.detach().double().numpy()
+            grid = one.cpu().double().numpy(force=True)
             limit = max(float(abs(grid).max()), 1e-12)
             look = {"cmap": "PuOr_r", "vmin": -limit} if grid.min() < 0 else {"cmap": "Blues", "vmin": 0}
             axis.imshow(grid, vmax=limit, interpolation="nearest", **look)
         line[0].set_ylabel(label, fontsize=text_size([label], side))
-        peaks = listed([place(one.detach().numpy()) for one in maps], "; ")
+        peaks = listed([place(one.numpy(force=True)) for one in maps], "; ")
         spoken.append(f"“{one_line(label)}”, largest at {peaks}")
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
@@ -171,7 +171,7 @@ def without_each_head(accuracies: Tensor, whole: float, chance: float) -> Drawn:
     layers, heads = accuracies.shape
     figure, axes = panels(1, 1, (7.4, 3.6))
     axis, width = axes[0, 0], 0.8 / heads
-    numbers = accuracies.detach().numpy()
+    numbers = accuracies.numpy(force=True)
     for head in range(heads):
         at = np.arange(1, 1 + layers) + (head - (heads - 1) / 2) * width
         axis.bar(at, 100 * numbers[:, head], 0.88 * width, color=ORANGE, edgecolor="black", linewidth=0.6)
@@ -204,17 +204,17 @@ def when_masked(shares: Sequence[float], curves: Sequence[tuple[str, Sequence[fl
     """
     if len(curves) > len(LOOKS):
         raise ValueError(f"four curves can be told apart; got {len(curves)}.")
-    figure, axes = panels(1, 1, (6.2, 3.6))
+    figure, axes = panels(1, 1, (7.2, 3.6))
     axis, said = axes[0, 0], []
     for (label, values), (colour, marker, style) in zip(curves, LOOKS, strict=False):
         axis.plot([100 * one for one in shares], [100 * one for one in values], marker=marker, linestyle=style,
                   color=colour, label=label)  # fmt: skip
         each = [f"{value:.1%} at {percent(share)}" for share, value in zip(shares, values, strict=True)]
         said.append(f"“{one_line(label)}” {listed(each)}")
-    axis.axhline(100 * chance, color=GREY, linestyle=(0, (1, 2)), linewidth=1.3)
+    axis.axhline(100 * chance, color=GREY, linestyle=(0, (1, 2)), linewidth=1.3, label="guessing")
     axis.set(xlabel="patches hidden, %", ylabel="pictures named rightly, %", ylim=(0, 100))
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=11)
+    axis.legend(frameon=False, fontsize=11, loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
     return Drawn(
         figure,

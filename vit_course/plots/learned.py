@@ -134,7 +134,7 @@ def confusion(counts: Tensor, classes: Sequence[str], size: float = 0.55) -> Dra
     beside = min(2.5, 0.3 + letters)
     side = cell_size(size, len(classes), len(classes) + 2, beside=beside)
     figure, axes = panels(1, 1, (max(3.2, side * len(classes) + beside), max(2.4, side * len(classes) + beside)))
-    axis, numbers = axes[0, 0], counts.numpy()
+    axis, numbers = axes[0, 0], counts.numpy(force=True)
     shares = numbers / np.maximum(1, numbers.sum(axis=1, keepdims=True))
     shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     points = text_size([str(numbers.max())], side, 11)

@@ -39,7 +39,7 @@ def alike(similarity: Tensor, places: Sequence[int], columns: int, size: float =
     points = text_size(names, side)
     said = []
     for axis, one, name in zip(axes[0], places, names, strict=True):
-        grid = similarity[one].detach().unflatten(0, (rows, columns)).numpy()
+        grid = similarity[one].unflatten(0, (rows, columns)).numpy(force=True)
         drawn = axis.imshow(grid, cmap=COLOURS, vmin=-1, vmax=1, interpolation="nearest")
         corner = (one % columns - 0.5, one // columns - 0.5)
         axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2))
@@ -75,7 +75,7 @@ def similarity_tiles(shown: Sequence[Panel], columns: int, size: float = 4.4) ->
         rows = _rows(similarity, columns)
         # A tile with a gap of one cell to the next.
         mosaic = np.full((rows * (rows + 1) - 1, columns * (columns + 1) - 1), np.nan)
-        grids = similarity.detach().reshape(rows, columns, rows, columns).numpy()
+        grids = similarity.reshape(rows, columns, rows, columns).numpy(force=True)
         for row in range(rows):
             for column in range(columns):
                 top, left = row * (rows + 1), column * (columns + 1)
@@ -110,7 +110,7 @@ def waves(positions: Tensor, features: Sequence[int], titles: Sequence[str]) -> 
     figure, axes = panels(1, 1, (6.4, 2.8))
     axis, said = axes[0, 0], []
     for feature, title, (colour, marker, _) in zip(features, titles, looks, strict=False):
-        curve = positions[:, feature].detach().numpy()
+        curve = positions[:, feature].numpy(force=True)
         axis.plot(curve, color=colour, marker=marker, markersize=4, linewidth=1.2, label=title)
         turns = int((np.diff(np.sign(np.diff(curve))) != 0).sum())
         span = f"from {rounded(curve[0])} to {rounded(curve[-1])}"

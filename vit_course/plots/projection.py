@@ -89,7 +89,7 @@ def responses(image: Tensor, names: Sequence[str], templates: Tensor, maps: Tens
         axis.imshow(to_picture(picture), interpolation="nearest")
         axis.set_title(name, fontsize=points)
     said = []
-    for axis, name, one in zip(axes[1, 1:], names, maps.detach().numpy(), strict=True):
+    for axis, name, one in zip(axes[1, 1:], names, maps.numpy(force=True), strict=True):
         limit = float(abs(one).max()) or 1
         drawn = axis.imshow(one, cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
         scale = figure.colorbar(drawn, ax=axis, orientation="horizontal", fraction=0.06, pad=0.06)
@@ -100,7 +100,7 @@ def responses(image: Tensor, names: Sequence[str], templates: Tensor, maps: Tens
     axes[0, 1].set_ylabel("template", fontsize=11)
     axes[1, 1].set_ylabel("answers", fontsize=11)
     figure.tight_layout()
-    kinds = zip(names, kinds_of_pattern(pictures.permute(0, 2, 3, 1).numpy() - 0.5), strict=True)
+    kinds = zip(names, kinds_of_pattern(pictures.permute(0, 2, 3, 1).numpy(force=True) - 0.5), strict=True)
     alt = (
         f"Above, templates of {patch_size} × {patch_size} pixels: "
         f"{listed([f'“{one_line(name)}” ({kind})' for name, kind in kinds], '; ')}. "
@@ -200,10 +200,10 @@ def long_axis(pairs: Tensor, titles: Sequence[str]) -> Drawn:
         mean = some.mean(dim=0)
         _, sizes, directions = torch.linalg.svd(some - mean, full_matrices=False)
         spread = sizes / max(1, len(some) - 1) ** 0.5
-        axis.plot(*some.T.numpy(), ".", markersize=3, color=DARK_SKY)
+        axis.plot(*some.T.numpy(force=True), ".", markersize=3, color=DARK_SKY)
         for direction, length, colour, line in zip(directions, spread, (BLUE, RED), ("-", "--"), strict=True):
             ends = torch.stack([mean - 2 * length * direction, mean + 2 * length * direction])
-            axis.plot(*ends.T.numpy(), line, color=colour, linewidth=2.5)
+            axis.plot(*ends.T.numpy(force=True), line, color=colour, linewidth=2.5)
         axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="one pixel", ylabel="the other")
         axis.spines[["top", "right"]].set_visible(False)
         axis.set_title(title, fontsize=points)
@@ -237,7 +237,7 @@ def filters(rows: Tensor, patch_size: int, columns: int, title: str) -> Drawn:
     figure.suptitle(title, fontsize=12)
     top = 1 - 0.45 / figure.get_figheight()
     figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=top, wspace=0.1, hspace=0.1)
-    arrays = pictures.permute(0, 2, 3, 1).numpy()
+    arrays = pictures.permute(0, 2, 3, 1).numpy(force=True)
     kinds = Counter(kinds_of_pattern(arrays - 0.5))
     smooth = [value for picture in arrays if (value := neighbours(picture)) is not None]
     alike = f" Neighbouring pixels correlate {min(smooth):.2f} to {max(smooth):.2f}." if smooth else ""

@@ -27,7 +27,7 @@ def step_numbers(index: Tensor, height: int, width: int) -> Drawn:
     count = height * width
     if tuple(index.shape) != (count, count):
         raise ValueError(f"a grid of {height} × {width} has an index of ({count}, {count}); got {tuple(index.shape)}.")
-    numbers = index.numpy()
+    numbers = index.numpy(force=True)
     table = np.full((2 * height - 1, 2 * width - 1), -1)
     query, key = np.divmod(np.arange(count), width), np.divmod(np.arange(count), width)
     down, across = (np.subtract.outer(of, other) for of, other in zip(query, key, strict=True))
@@ -80,7 +80,7 @@ def step_maps(groups: Sequence[tuple[str, Tensor]], height: int, width: int) -> 
     figure, axes = panels(len(groups), most, (side * most, (side * 1.12 + 0.15) * len(groups)))
     said = []
     for line, (label, bias) in zip(axes, groups, strict=True):
-        maps = bias.detach().unflatten(1, (2 * height - 1, 2 * width - 1)).flip(1, 2).numpy()  # key less query
+        maps = bias.unflatten(1, (2 * height - 1, 2 * width - 1)).flip(1, 2).numpy(force=True)  # key less query
         limit = max(float(np.abs(maps).max()), 1e-9)
         for axis, one in zip(line, maps, strict=False):
             axis.imshow(one, cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")

@@ -53,7 +53,7 @@ def channels_first(stored: Tensor, moved: Tensor) -> Drawn:
     for axis, (title, picture) in zip(axes[0], shown.items(), strict=True):
         draw_picture(axis, picture, title)
     figure.tight_layout(pad=0.4, w_pad=0.8)
-    alike = [correlation(one.numpy(), other.numpy()) for one, other in zip(moved, right, strict=True)]
+    alike = [correlation(*pair) for pair in zip(moved.numpy(force=True), right.numpy(force=True), strict=True)]
     each = listed([f"{name} {rounded(value)}" for name, value in zip(colours, alike, strict=True)])
     alt = (
         f"Left, the picture as stored: {described(to_picture(right))}. Beside it, with the channels first: "
@@ -77,7 +77,7 @@ def number_origins(stored: Tensor, moved: Tensor) -> Drawn:
         raise ValueError(f"need (H, W, 3) and (3, H, W), got {tuple(stored.shape)} and {tuple(moved.shape)}.")
     numbers = torch.arange(stored.numel())
     if not torch.equal(stored.flatten(), numbers.to(stored)) or not torch.equal(
-        moved.flatten().sort()[0].long(), numbers
+        moved.flatten().sort()[0], numbers.to(moved)
     ):
         raise ValueError("stored should hold 0, 1, 2 … in their order, and moved the same numbers.")
     height, width, _ = stored.shape

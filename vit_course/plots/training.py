@@ -25,12 +25,13 @@ def training_curve(losses: Sequence[float], evaluations: Sequence[tuple[int, flo
     smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
     axis.plot(steps[window - 1 :], smooth, color=BLUE)
     axis.set(xlabel="step", xlim=(0, total_steps))
-    axis.set_ylabel("loss", color=BLUE)
+    axis.set_ylabel("loss (bold: running mean)", color=BLUE)
     axis.spines["top"].set_visible(False)
     alt = f"The training loss goes from {losses[0]:.2f} to {smooth[-1]:.2f} in {len(losses)} of {total_steps} steps."
     if evaluations:
         right = axis.twinx()
-        right.plot([step for step, _, _ in evaluations], [100 * a for _, _, a in evaluations], "o-", color=DARK_ORANGE)
+        steps, accuracies = [step for step, _, _ in evaluations], [100 * a for _, _, a in evaluations]
+        right.plot(steps, accuracies, "o-", color=DARK_ORANGE, clip_on=False)
         right.set_ylabel("accuracy on test images, %", color="#8A5F00")
         right.set_ylim(0, 100)
         right.spines["top"].set_visible(False)

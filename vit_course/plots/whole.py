@@ -103,7 +103,7 @@ def logits_compared(groups: Sequence[tuple[str, Tensor, Tensor]]) -> Drawn:
     points = text_size([title for title, _, _ in groups], side, 12)
     said = []
     for axis, (title, one, other) in zip(axes[0], groups, strict=True):
-        across, up = one.detach().numpy(), other.detach().numpy()
+        across, up = one.numpy(force=True), other.numpy(force=True)
         low, high = float(min(across.min(), up.min())), float(max(across.max(), up.max()))
         margin = 0.05 * (high - low) or 1.0
         ends = (low - margin, high + margin)
