@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     *("paths", "profiles"),
     *("images", "patches", "embeddings", "attention", "encoder", "vit", "parts"),
-    *("hybrids", "finetuning", "inspection"),
+    *("finetuning", "inspection", "hybrids"),
     *("data", "plots", "training", "checkpoints", "experiments", "explorer", "training.command"),
     *("checks", "copies", "authoring", "doctor", "grading", "cli"),
 ]

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vit_course.embeddings import FixedPositions, LearnedPositions
-from vit_course.hybrids import RelativeAttention
 from vit_course.patches import check_sizes, height_and_width, num_patches
 from vit_course.vit import ViT
 
@@ -103,7 +102,9 @@ def resize_model(model: ViT, image_size: int | tuple[int, int]) -> ViT:
     size = height_and_width(image_size)
     if size == model.image_size:
         return model
-    bound = [part for part in model.modules() if isinstance(part, RelativeAttention)]
+    # Relative attention counts the steps of one grid. It is known by its table, since its file holds answers of lesson
+    # 11, which the checks of lesson 09 must not load.
+    bound = [part for part in model.modules() if isinstance(getattr(part, "index", None), Tensor)]
     if not isinstance(model.positions, LearnedPositions | FixedPositions | nn.Identity):
         bound.append(model.positions)
     if not hasattr(model.embedding, "patch_size"):
