@@ -309,7 +309,12 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
         "1",
     ]
     process = subprocess.Popen(
-        command_, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command_,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore Ctrl-C
     )
     record = tmp_path / "out" / "records" / "ada.json"
     while not record.exists() and process.poll() is None:
