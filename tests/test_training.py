@@ -556,3 +556,11 @@ def test_every_named_recipe_builds():
         parameters = sum(p.numel() for p in recipe.build(10).parameters())
         if name in ("cifar10", "tiny-imagenet"):
             assert recipe.patch_size == 4 and 2.5e6 < parameters < 3e6
+
+
+def test_measuring_leaves_each_part_in_its_own_mode():
+    model = SMALL.build(10)
+    model.encoder.eval()  # somebody froze a part
+    before = [part.training for part in model.modules()]
+    evaluate(model, images("test", 4))
+    assert [part.training for part in model.modules()] == before and len({*before}) == 2

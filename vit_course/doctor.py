@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vit_course.paths import home
+from vit_course.paths import home, offline
 
 OLDEST_PYTHON = (3, 10)
 LARGEST_DIFFERENCE = 1e-3  # relative to the largest number: TF32 stays below, a wrong kernel does not
@@ -138,7 +138,7 @@ def arithmetic() -> Finding:
     from vit_course import ViT
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         model = ViT(image_size=16, patch_size=4, num_classes=10, dim=32, depth=2, heads=2, mlp_dim=64)
         images = torch.randn(4, 3, 16, 16)
     right = _answers(model.double(), images.double())
@@ -190,15 +190,14 @@ def cifar10() -> Finding:
             advice = f"{error} Mend it, copy it there again, or unset VIT_COURSE_DATA." if error else notices
             return Finding("CIFAR-10", f"{found} (VIT_COURSE_DATA)", advice, ok=not error)
         advice = f"VIT_COURSE_DATA={shared} holds no CIFAR-10: correct it or unset it.{near_miss(Path(shared))} "
-    offline = os.environ.get("VIT_COURSE_OFFLINE", "0") not in ("", "0")
     if found := copy_of_cifar10(kept):
         error, notices = _check_copy(found, kept)
         replaced = isinstance(error, DamagedError)  # by `load_images`, which goes on
         if replaced:
-            notices = "The generated images will stand in for it." if offline else "It will be downloaded again."
+            notices = "The generated images will stand in for it." if offline() else "It will be downloaded again."
         advice += f"{error or ''} {notices}"
         return Finding("CIFAR-10", str(found), advice.strip(), ok=error is None or replaced)
-    if offline:
+    if offline():
         state = "VIT_COURSE_OFFLINE is set: the generated images stand in for it"
         return Finding("CIFAR-10", state, advice.strip() or "Unset VIT_COURSE_OFFLINE for the real ones.")
     part = kept / f"{TARBALL}.part"

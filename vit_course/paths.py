@@ -13,6 +13,11 @@ DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it
 LEFT_AFTER = 3600.0  # seconds: no file takes so long to be written
 
 
+def offline() -> bool:
+    """Whether `VIT_COURSE_OFFLINE` forbids downloads."""
+    return os.environ.get("VIT_COURSE_OFFLINE", "0") not in ("", "0")
+
+
 class StorageError(OSError):
     """A file cannot be kept on this machine. The message says what to do about it."""
 

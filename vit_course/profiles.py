@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -120,3 +121,10 @@ def described(device: "torch.device") -> str:
         threads = torch.get_num_threads()
         return f"{processor()}, {threads} thread{'s' if threads > 1 else ''}"
     return str(device)
+
+
+def measured_on(device: "torch.device") -> str:
+    """What a table of measurements says of where and when: the device, torch and today's date."""
+    import torch
+
+    return f"{described(device)}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}"

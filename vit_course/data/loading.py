@@ -179,15 +179,15 @@ def _cifar10(split: str, limit: int | None, kept: Path, archive: Remote) -> Imag
             f"Notice: no CIFAR-10 in $VIT_COURSE_DATA ({shared}). "
             f"Expected there: cifar10/train/<class>/*.jpg, {TARBALL}, or {BATCHES}/.{near_miss(Path(shared))}"
         )
-    offline = os.environ.get("VIT_COURSE_OFFLINE", "0") not in ("", "0")
     try:
         if found := _cifar10_in(kept, "the course's own folder", split, limit, kept, archive):
             return found
     except DamagedError as error:
-        print(f"Notice: {error} It is downloaded again{' once VIT_COURSE_OFFLINE is unset' if offline else ''}.")
-        if not offline:
+        when = " once VIT_COURSE_OFFLINE is unset" if paths.offline() else ""
+        print(f"Notice: {error} It is downloaded again{when}.")
+        if not paths.offline():
             (kept / TARBALL).unlink(missing_ok=True)
-    if offline:
+    if paths.offline():
         return _instead_of_cifar10("VIT_COURSE_OFFLINE is set", "", split, limit)
     if archive not in _failed:
         print(f"CIFAR-10 is not on this machine yet: downloading {archive.size / 1e6:,.0f} MB, once.")

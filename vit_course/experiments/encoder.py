@@ -96,7 +96,7 @@ def learn_deep(
     tokens, labels = tokens_with_a_dot(4_000, seed=1)
     new_tokens, new_labels = tokens_with_a_dot(500, seed=2)
     with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not those of GPUs, as in `Recipe.build`
         model = DeepReader(norm, depth)
         fan_in_(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=lr)

@@ -1,6 +1,5 @@
 """What pre-training buys: one ViT from scratch, probed and fine-tuned on a part of the labels (lesson 09)."""
 
-import contextlib
 import dataclasses
 import json
 import time
@@ -22,6 +21,7 @@ from vit_course.images import to_floats
 from vit_course.paths import write_whole
 from vit_course.training import Recipe, accuracy, evaluate, train
 from vit_course.training.reporting import Report
+from vit_course.training.steps import autocast
 from vit_course.vit import ViT
 
 TABLE = Path(__file__).with_suffix(".json")
@@ -105,9 +105,7 @@ def features(model: ViT, images: ImageSet, batch_size: int = 250) -> Float[Tenso
     precision = profiles.precision("auto", device)
 
     def read(part: Tensor) -> Tensor:
-        # Older torch refuses Apple's MPS even where autocast is not enabled.
-        cast = contextlib.nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
-        with cast:
+        with autocast(device, precision):
             tokens = model.positions(prepend_cls_token(model.embedding(to_floats(part.to(device))), model.cls_token))
             return pool(model.encoder(tokens), model.pool).float().cpu()
 
@@ -202,8 +200,7 @@ def measure(out: Path) -> dict[str, Any]:
     precision = profiles.precision("auto", cpu)
 
     def add(start: str, share: float, seed: int, **found: Any) -> None:
-        on = f"{profiles.described(cpu)}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}"
-        table["rows"].append({"start": start, "share": share, "seed": seed, **found, "on": on})
+        table["rows"].append({"start": start, "share": share, "seed": seed, **found, "on": profiles.measured_on(cpu)})
         write_whole(out, (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode())
         print(f"{start}, {share:.0%} of the labels, seed {seed}: {found['accuracy']:.1%}", flush=True)
 
@@ -227,8 +224,8 @@ def measure(out: Path) -> dict[str, Any]:
             part = images.some(chosen)
             options = {"steps": steps, "batch_size": size, "seed": seed, "report": Report(), "device": cpu}
             model = learn_from(start, part, test, **options)
-            found = {"steps": steps, "batch_size": size, "accuracy": evaluate(model, tested, precision)}
-            found["tested"] = TESTED
+            right = evaluate(model, tested, precision)
+            found = {"steps": steps, "batch_size": size, "accuracy": right, "tested": TESTED}
         add(start, share, seed, images=len(chosen), **found, seconds=round(time.monotonic() - began))
     return table
 

@@ -362,7 +362,7 @@ def measure(out: Path) -> Table:
         else:
             options = {"clock": CLOCK, "repeats": 25, "device": device}
             table = Table(facts_of((one for one, _ in plan()), images, held_out, test, **options))
-        here = f"{profiles.described(device)}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}"
+        here = profiles.measured_on(device)
         if here not in table.facts["measured_on"]:
             table.facts["measured_on"].append(here)
         while job := next_run(table):

@@ -132,7 +132,7 @@ def learn_kernels(
     if steps is None:
         steps = 4 if profile().name == "smoke" else 200
     with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not those of GPUs, as in `Recipe.build`
         layers: list[nn.Module] = []
         for before, after, size in ((3, 32, 7), (32, 64, 3), (64, 64, 3)):
             groups = 1 if before == 3 else streams

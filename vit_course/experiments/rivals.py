@@ -188,6 +188,6 @@ def learn(
     size, channels = images.images.shape[-1], images.images.shape[1]
     recipe = recipe_for(setting, images=len(images), steps=steps, lr=lr, seed=seed, image_size=size)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not those of GPUs, as in `Recipe.build`
         model = build(setting, len(images.classes), size, channels)
     return train(recipe, images, model=model, evaluations=0, report=Report(), device=device).model

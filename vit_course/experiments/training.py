@@ -56,7 +56,7 @@ def run_with(
     warmup = 0 if illness == "no warm-up" else steps // 5
     small, other = (F.avg_pool2d(one.images.float(), 2).round().byte() for one in (images, held_out))
     with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not those of GPUs, as in `Recipe.build`
         labels = images.labels[torch.randperm(len(images))] if illness == "labels shuffled" else images.labels
         size, channels, classes = small.shape[-1], small.shape[1], len(images.classes)
         sizes = {"patch_size": 4, "dim": 64, "depth": 3, "heads": 4, "mlp_dim": 128}

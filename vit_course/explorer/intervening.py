@@ -22,6 +22,7 @@ from vit_course.inspection import (
     with_temperature,
     without_heads,
 )
+from vit_course.training.steps import eval_mode
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,7 @@ def run(
         AttributeError: the model lacks the embedding or the positions that the change is about.
     """
     change = change or Intervention()
-    modes = {part: part.training for part in model.modules()}
-    try:
-        model.eval()
+    with eval_mode(model):
         mask = _mask(model, images, change.masked)
         arguments = (images,) if mask is None else (images, mask)
         with (
@@ -98,9 +97,6 @@ def run(
             changes = [replace(change, masked=one[None] if isinstance(one, Tensor) else one) for one in hidden]
             return _joined([run(model, *one, heads) for one in zip(images[:, None], changes, strict=True)])
         return Seen(logits, attentions, logit_lens(model, stream).transpose(0, 1))
-    finally:
-        for part, training in modes.items():  # parts may be in another mode than the whole
-            part.training = training
 
 
 def _joined(each: list[Seen]) -> Seen:

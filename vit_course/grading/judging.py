@@ -10,12 +10,11 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-import vit_course
+from vit_course.authoring import SOLUTIONS
 from vit_course.checks.conditions import standard_state
 from vit_course.checks.evaluation import find_exercise
 from vit_course.checks.exercise import NOTEBOOK_SEED, Observed
@@ -27,7 +26,6 @@ from vit_course.grading.lending import lent_names, lent_sources, withheld_names
 from vit_course.grading.notebooks import read_cells
 
 MOST_NAMES = 20_000
-SOLUTIONS = Path(vit_course.__file__).parents[1] / "solutions"
 _WORDS = ("kind", "raised", "parameters", "names", "changed", "gradients")
 
 

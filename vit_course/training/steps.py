@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -115,7 +116,7 @@ def train_step(
         The loss before the step, detached.
     """
     model.train()
-    with _autocast(images.device, precision):
+    with autocast(images.device, precision):
         logits = model(images)
     loss = F.cross_entropy(logits.float(), targets)
     optimizer.zero_grad()
@@ -145,17 +146,28 @@ def evaluate(
 
     The images are as large as the model takes them. The model is in eval mode meanwhile, and then again in its own.
     """
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
-    logits = []
-    for part in images.images.split(batch_size):
-        with _autocast(device, precision):
-            logits.append(model(to_floats(part.to(device))).float())
-    model.train(was_training)
+    device, logits = next(model.parameters()).device, []
+    with eval_mode(model):
+        for part in images.images.split(batch_size):
+            with autocast(device, precision):
+                logits.append(model(to_floats(part.to(device))).float())
     return accuracy(torch.cat(logits), images.labels.to(device))
 
 
-def _autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """The model is in eval mode meanwhile, and then each of its parts again in its own: they need not be alike."""
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    """A forward pass inside runs in a precision below float32; with float32 nothing changes."""
     if precision == torch.float32:  # older torch refuses Apple's MPS even where autocast is not enabled
         return contextlib.nullcontext()
     return torch.autocast(device.type, precision)
