@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vit_course.data import ImageSet
 from vit_course.images import to_floats
@@ -116,7 +117,7 @@ def train_step(
         The loss before the step, detached.
     """
     model.train()
-    with autocast(images.device, precision):
+    with autocast(images.device, precision), _attention_for(images.device, precision):
         logits = model(images)
     loss = F.cross_entropy(logits.float(), targets)
     optimizer.zero_grad()
@@ -171,3 +172,10 @@ def autocast(device: torch.device, precision: torch.dtype) -> contextlib.Abstrac
     if precision == torch.float32:  # older torch refuses Apple's MPS even where autocast is not enabled
         return contextlib.nullcontext()
     return torch.autocast(device.type, precision)
+
+
+def _attention_for(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    """Which way PyTorch computes attention in a step of learning: the quickest."""
+    if device.type == "cpu" and precision == torch.bfloat16:  # there the fused way is slow (benchmarks/ideas.md)
+        return sdpa_kernel(SDPBackend.MATH)
+    return contextlib.nullcontext()
