@@ -200,7 +200,7 @@ RECIPES = {
     ),
     "cifar10": NamedRecipe(
         "cifar10",
-        dataclasses.replace(_TO_LOOK_INSIDE, epochs=10),
+        dataclasses.replace(_TO_LOOK_INSIDE, epochs=32, padding=4, mixup=0.2, cutmix=1.0),
     ),
     "tiny-imagenet": NamedRecipe(
         "tiny-imagenet",
