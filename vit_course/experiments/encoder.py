@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vit_course.encoder import LAYER_NORM_EPS, EncoderBlock
 from vit_course.profiles import one_thread, profile
+from vit_course.training import chance
 from vit_course.training.initialisation import fan_in_
 
 
@@ -95,8 +96,7 @@ def learn_deep(
         steps = 25 if profile().name == "smoke" else 150
     tokens, labels = tokens_with_a_dot(4_000, seed=1)
     new_tokens, new_labels = tokens_with_a_dot(500, seed=2)
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # not those of GPUs, as in `Recipe.build`
+    with one_thread(), chance.seeded(seed):
         model = DeepReader(norm, depth)
         fan_in_(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=lr)

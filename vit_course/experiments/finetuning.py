@@ -171,7 +171,7 @@ def by_start(table: Mapping[str, Any]) -> list[tuple[str, dict[float, list[float
 
 SHARES, SEEDS = (0.01, 0.1, 1.0), (0, 1, 2)
 STEPS, LONG_STEPS, BATCH_SIZE, TESTED = 100, 300, 32, 2_000
-LONGER, LONGER_BATCH_SIZE = {0.01: 1_000, 0.1: 2_000}, 64  # steps by share; for all, `card("cifar10")` is near
+LONGER, LONGER_BATCH_SIZE = {0.01: 1_000, 0.1: 2_000}, 64  # steps by share; for all labels see `card("cifar10")`
 
 
 def measure(out: Path) -> dict[str, Any]:

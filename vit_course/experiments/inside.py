@@ -11,6 +11,7 @@ from vit_course.data import ImageSet
 from vit_course.images import to_floats
 from vit_course.inspection import attention_layers, logit_lens, mask_without, recorded_stream, without_heads
 from vit_course.profiles import one_thread, profile
+from vit_course.training import chance
 
 BATCH = 250
 
@@ -131,8 +132,7 @@ def learn_kernels(
     """
     if steps is None:
         steps = 4 if profile().name == "smoke" else 200
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # not those of GPUs, as in `Recipe.build`
+    with one_thread(), chance.seeded(seed):
         layers: list[nn.Module] = []
         for before, after, size in ((3, 32, 7), (32, 64, 3), (64, 64, 3)):
             groups = 1 if before == 3 else streams

@@ -14,7 +14,7 @@ from vit_course.experiments.training import SmallCNN
 from vit_course.hybrids import HybridEmbedding, RelativeAttention
 from vit_course.images import to_floats
 from vit_course.patches import check_sizes
-from vit_course.training import Recipe, random_crop_flip, train, train_step
+from vit_course.training import Recipe, chance, random_crop_flip, train, train_step
 from vit_course.training.initialisation import fan_in_
 from vit_course.training.optimizers import optimizer_for
 from vit_course.training.reporting import Report
@@ -187,7 +187,6 @@ def learn(
         images = images.some(balanced(images.labels, round(setting.share * len(images)), seed))
     size, channels = images.images.shape[-1], images.images.shape[1]
     recipe = recipe_for(setting, images=len(images), steps=steps, lr=lr, seed=seed, image_size=size)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # not those of GPUs, as in `Recipe.build`
+    with chance.seeded(seed):
         model = build(setting, len(images.classes), size, channels)
     return train(recipe, images, model=model, evaluations=0, report=Report(), device=device).model

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vit_course.data import ImageSet
 from vit_course.images import to_floats
 from vit_course.profiles import one_thread, profile
+from vit_course.training import chance
 from vit_course.training.steps import random_crop_flip, train_step, warmup_cosine
 from vit_course.vit import ViT
 
@@ -55,8 +56,7 @@ def run_with(
     peak = _FAR_TOO_HIGH if illness == "rate too high" else _PEAK_LR
     warmup = 0 if illness == "no warm-up" else steps // 5
     small, other = (F.avg_pool2d(one.images.float(), 2).round().byte() for one in (images, held_out))
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # not those of GPUs, as in `Recipe.build`
+    with one_thread(), chance.seeded(seed):
         labels = images.labels[torch.randperm(len(images))] if illness == "labels shuffled" else images.labels
         size, channels, classes = small.shape[-1], small.shape[1], len(images.classes)
         sizes = {"patch_size": 4, "dim": 64, "depth": 3, "heads": 4, "mlp_dim": 128}

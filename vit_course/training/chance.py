@@ -26,3 +26,12 @@ def seed(number: int, device: torch.device) -> None:
             torch.cuda.manual_seed(number)
     elif device.type != "cpu":
         getattr(torch, device.type).manual_seed(number)
+
+
+@contextlib.contextmanager
+def seeded(number: int) -> Iterator[None]:
+    """The CPU's random numbers begin at a seed; after the block, they go on as if it had not been there."""
+    cpu = torch.device("cpu")
+    with borrowed(cpu):
+        seed(number, cpu)
+        yield

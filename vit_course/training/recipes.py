@@ -5,10 +5,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import torch
-
 from vit_course import profiles
-from vit_course.training import initialisation
+from vit_course.training import chance, initialisation
 from vit_course.vit import ViT
 
 
@@ -125,8 +123,7 @@ class Recipe:
 
     def build(self, num_classes: int, in_channels: int = 3) -> ViT:
         """The untrained ViT, the same for the same seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed)  # not those of GPUs, which nobody puts back
+        with chance.seeded(self.seed):
             names = ("image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "dropout", "pool", "positions")
             options = {name: getattr(self, name) for name in names}
             model = ViT(num_classes=num_classes, in_channels=in_channels, **options)
